@@ -1,0 +1,122 @@
+"""Every error of BatchRouter, in one tree.
+
+BatchRouterError
+├── ApiError                 an answer to a person's request, in the wire's own words
+├── ConfigError              the configuration cannot be used as it stands
+├── FolderError              the data folder cannot be used: held by another server, or not writable
+├── InputError               the input or the saved state of a `run` does not fit
+├── IllegalTransition        a lifecycle was asked for a move that its table does not have
+├── StoreError               the database failed
+│   └── StaleLease           a worker spoke for a shard or duty that is no longer its own
+├── BlobError                the blob store failed
+│   ├── BlobMissing          there is no such blob
+│   └── BlobFull             no room is left for bytes
+└── TransportError           no whole reply came from an upstream
+    ├── ConnectFailed        no connection was made; nothing was sent
+    ├── ReplyTimeout         the reply did not come in time
+    ├── ReplyTooLarge        the reply was larger than `max_reply_bytes`
+    └── ReplyBroken          the reply broke the rules of HTTP/1.1, or the connection ended inside it
+        └── ConnectionLost   the connection ended before the first byte of the reply
+
+Foreign errors become ours at exactly one place, the adapter that wraps their library, with `from`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BatchRouterError(Exception):
+    """Root of everything that BatchRouter raises on purpose."""
+
+
+class ApiError(BatchRouterError):
+    """An answer to a person's request: HTTP status and the four members of OpenAI's error object.
+
+    `type` is `invalid_request_error` in every recorded reply for 400, 401, 404 and 409 on these endpoints
+    (contract: cross-cutting rules); only rate limits and faults of the server carry another.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.param = param
+        self.code = code
+        self.headers: dict[str, str] = dict(headers or {})
+
+
+class ConfigError(BatchRouterError):
+    """The configuration cannot be used; the message names the key and, where there is one, the near word."""
+
+
+class FolderError(BatchRouterError):
+    """The data folder cannot be used; the message names the holder or the cause."""
+
+
+class InputError(BatchRouterError):
+    """The input file or the state of an earlier run does not fit what was asked."""
+
+
+class IllegalTransition(BatchRouterError):
+    """A lifecycle table has no such move. Nothing was changed."""
+
+    def __init__(self, machine: str, state: str, event: str) -> None:
+        super().__init__(f"{machine} in state '{state}' cannot take '{event}'")
+        self.machine = machine
+        self.state = state
+        self.event = event
+
+
+class StoreError(BatchRouterError):
+    """The database failed; the cause is chained."""
+
+
+class StaleLease(StoreError):
+    """The worker's lease or epoch has been overtaken. Nothing was changed; the worker must let go."""
+
+
+class BlobError(BatchRouterError):
+    """The blob store failed; the cause is chained."""
+
+
+class BlobMissing(BlobError):
+    """There is no blob under this key."""
+
+
+class BlobFull(BlobError):
+    """The disk or the quota is full; what had been written of the blob is gone again."""
+
+
+class TransportError(BatchRouterError):
+    """No whole reply came. `str()` is safe to show: it holds no body and no header."""
+
+
+class ConnectFailed(TransportError):
+    """No connection was made (refused, no such host, TLS, timeout); nothing was sent."""
+
+
+class ReplyTimeout(TransportError):
+    """The reply was not whole when its time was up; the upstream may still be working on it."""
+
+
+class ReplyTooLarge(TransportError):
+    """The reply grew past the bound and was dropped."""
+
+
+class ReplyBroken(TransportError):
+    """The bytes that came are no reply, or not a whole one."""
+
+
+class ConnectionLost(ReplyBroken):
+    """The connection ended before the first byte of the reply, as an idle one does when the upstream closes it."""
