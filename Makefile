@@ -1,0 +1,73 @@
+# Everything a person or a machine does with this checkout. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Hashes for all, and no build step that fetches something of its own: what builds is in build.lock.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+PIN := $(PIP) --require-hashes --no-build-isolation
+
+.PHONY: help install demo serve test check bench lock examples clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.server ## Make .venv with the pinned dependencies and .venv/bin/batchrouter
+
+demo: install ## Run a batch of a few hundred requests from upload to download, against a simulated model
+	@$(BIN)/batchrouter demo
+
+serve: install ## Start a server and leave it running: make serve ARGS="--port 9000"
+	@$(BIN)/batchrouter serve $(ARGS)
+
+test: $(VENV)/.dev ## Run the whole test suite, with the seconds of each tier
+	@$(BIN)/python -m pytest -q tests $(ARGS)
+
+check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -q tests/unit
+
+bench: $(VENV)/.dev ## Measure speed and memory, and write docs/performance.md: make bench ARGS="--only cpu"
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-python-downloads --generate-hashes \
+	--no-emit-index-url --no-header --annotation-style line
+
+lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/*.in: make lock ARGS=--upgrade
+	@$(LOCK) $(ARGS) requirements/build.in -o requirements/build.lock
+	@$(LOCK) $(ARGS) pyproject.toml -c requirements/build.lock -o requirements/server.lock
+	@$(LOCK) $(ARGS) pyproject.toml requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
+		-o requirements/dev.lock
+	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock
+
+examples: $(VENV)/.server ## Write examples/*.jsonl anew
+	@$(BIN)/python scripts/make_examples.py
+
+clean: ## Remove .venv and every cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip is the last thing that `venv` makes: when it is there, the environment is whole.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "BatchRouter needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12 ..." % v[:2])'
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+# Stamps: an install is done once for each state of its lock.
+$(VENV)/.server: $(BIN)/pip requirements/build.lock requirements/server.lock pyproject.toml
+	@echo "Installing BatchRouter into $(VENV) ..."
+	@$(PIN) -r requirements/build.lock
+	@$(PIN) -r requirements/server.lock
+	@$(PIP) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.server requirements/dev.lock
+	@echo "Installing what tests and checks need ..."
+	@$(PIN) -r requirements/dev.lock
+	@touch $@
