@@ -1,0 +1,109 @@
+"""A batch as people see it, and the line errors that refuse one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.tokens import NO_TOKENS, Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchError:
+    """One entry of `errors.data`; `line` is the physical line number, from 1."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Times are unix milliseconds. `total` is 0 until the batch is planned.
+
+    `closing` is the event by which the batch left `in_progress` (or `validating`, for a cancel); None before.
+    `seq` orders the batches of a store by creation and is what paging follows.
+    """
+
+    id: str
+    seq: int
+    tenant_id: str
+    state: BatchState
+    closing: BatchEvent | None = None
+    endpoint: str
+    completion_window: str
+    input_file_id: str
+    metadata: Mapping[str, str] | None = None
+    output_expires_after_s: int | None = None
+    model: str | None = None
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    tokens: Tokens = NO_TOKENS
+    errors: tuple[BatchError, ...] = ()
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    created_ms: int
+    expires_ms: int
+    in_progress_ms: int | None = None
+    finalizing_ms: int | None = None
+    completed_ms: int | None = None
+    failed_ms: int | None = None
+    expired_ms: int | None = None
+    cancelling_ms: int | None = None
+    cancelled_ms: int | None = None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBatch:
+    """What a person asked for. `seq` and state are given by the store.
+
+    `idempotency_key` and `body_hash` (of the request body as sent) make a repeat harmless; `api_key_id` and `resent`
+    (the client said that this is a retry) find a repeat that carries no key.
+    """
+
+    id: str
+    tenant_id: str
+    endpoint: str
+    completion_window: str
+    input_file_id: str
+    metadata: Mapping[str, str] | None = None
+    output_expires_after_s: int | None = None
+    created_ms: int
+    expires_ms: int
+    api_key_id: str
+    body_hash: str
+    route: str = "/v1/batches"
+    idempotency_key: str | None = None
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneShare:
+    """One batch's lines in one lane, for the extension object `batchrouter.lanes`."""
+
+    lane_id: int
+    provider: str
+    model: str
+    waiting: int
+    in_flight: int
+    retrying: int
+    done: int
+    limit: int | None
+    state: str
+    reason: str | None
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A state change; `no` counts from 1 within its batch."""
+
+    batch_id: str
+    no: int
+    type: str
+    at_ms: int
+    data: Mapping[str, object] = field(default_factory=dict)

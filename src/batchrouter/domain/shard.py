@@ -1,0 +1,209 @@
+"""Ranges, shards and lanes as the engine sees them.
+
+A batch's lines are numbered from 0 in input order and cut into ranges. The range holds the done bitmap, the only
+truth of what is settled. A shard is the part of a range that goes to one lane, under one owner and epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchrouter.domain.batch import BatchError
+from batchrouter.domain.lifecycle import BatchEvent, BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """A lane is provider + model + credential pool; `model` is as the upstream knows it."""
+
+    provider: str
+    model: str
+    pool: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """`first_line` and `lines` count index records; bits of `done` are places within the range.
+
+    `completed` and `failed` are counts; `output_bytes` and `error_bytes` are what the range adds to each file.
+    """
+
+    batch_id: str
+    range_no: int
+    first_line: int
+    lines: int
+    done: int = 0
+    output_bytes: int = 0
+    error_bytes: int = 0
+    segment_seqs: tuple[int, ...] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShard:
+    range_no: int
+    lane: LaneKey
+    members: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What validation decided for a good file: applied whole, in one transaction."""
+
+    total: int
+    model: str | None
+    ranges: tuple[Range, ...]
+    shards: tuple[PlannedShard, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """What validation decided for a bad file."""
+
+    errors: tuple[BatchError, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """A batch that needs a step, taken by one worker under `duty_epoch`.
+
+    The step follows from the rest: `validating` → plan; `in_progress` with all lines done → close as complete;
+    `in_progress` past `expires_ms` → close as expired; `finalizing` or `cancelling` → seal, write gaps, finish.
+    A `cancelling` batch that was never planned (`planned` false) is planned first, so that its lines can be told.
+    """
+
+    batch_id: str
+    tenant_id: str
+    duty_epoch: int
+    state: BatchState
+    closing: BatchEvent | None
+    sealed: bool
+    planned: bool
+    endpoint: str
+    input_file_id: str
+    input_blob_key: str | None
+    input_index_key: str | None
+    input_bytes: int
+    output_expires_after_s: int | None
+    total: int
+    done: int
+    expires_ms: int
+    closing_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingGroup:
+    """Open shards of one batch in one lane that nobody owns."""
+
+    lane_id: int
+    batch_id: str
+    tenant_id: str
+    weight: int
+    deadline_ms: int
+    shards: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A shard that is now ours under `epoch`. `pending` = members whose done bit was clear at the claim."""
+
+    shard_id: int
+    epoch: int
+    batch_id: str
+    tenant_id: str
+    weight: int
+    deadline_ms: int
+    endpoint: str
+    lane_id: int
+    range_no: int
+    first_line: int
+    lines: int
+    pending: int
+    input_blob_key: str
+    input_index_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A lane's row: what was learnt about it and why it waits, for people and for the next start."""
+
+    id: int
+    key: LaneKey
+    state: str = "open"
+    reason: str | None = None
+    until_ms: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What one worker has of one batch in one lane at this moment."""
+
+    lane_id: int
+    batch_id: str
+    in_flight: int
+    retrying: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What a worker hears when it renews its lease.
+
+    `alive` false: the lease had lapsed and was taken; every shard is lost. `closing`: of the batches it named in its
+    loads, those that are closing or gone, so that their calls can be ended. `reaped`: shards freed of dead workers.
+    """
+
+    alive: bool
+    closing: frozenset[str] = frozenset()
+    reaped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentDraft:
+    """A segment about to be settled. Bytes first: when `blob_key` is set the blob is already durable.
+
+    Small ones come whole in `data`. `records` are the packed records of `domain.outcome`, in both cases.
+    `duty_epoch` fences the gap records (shard 0); None where there are none. `model` is what the upstream said it is.
+    """
+
+    batch_id: str
+    length: int
+    records: bytes
+    blob_key: str | None = None
+    data: bytes | None = None
+    duty_epoch: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a settle did. `admitted`: the records that counted, by place. `seq` is None when none did and nothing was
+    stored. `drained`: every line of the batch is settled. `state`: the batch's at that moment."""
+
+    seq: int | None
+    admitted: int
+    drained: bool
+    state: BatchState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Lines that change lane: taken out of `shard_id` (held by the mover under `epoch`) and put into a new open
+    shard of `lane` in the same range. The old shard's epoch is raised; the caller continues with the new one."""
+
+    shard_id: int
+    epoch: int
+    members: int
+    lane: LaneKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldWork:
+    """A range whose every line is settled and that has no run yet."""
+
+    batch_id: str
+    range_no: int
+    first_line: int
+    lines: int
+    segment_seqs: tuple[int, ...]

@@ -1,0 +1,20 @@
+"""Token counts of a line, a range or a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tokens(NamedTuple):
+    """`cached` is part of `input`, `reasoning` is part of `output`, as in OpenAI's usage objects."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    def plus(self, other: Tokens) -> Tokens:
+        return Tokens(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+NO_TOKENS = Tokens()

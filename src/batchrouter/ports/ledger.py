@@ -1,0 +1,158 @@
+"""The engine's side of the store: fenced verbs that move work.
+
+Every verb is one transaction: it happened whole, or not at all. `worker` names an incarnation (never reused), and all
+times are unix milliseconds given by the caller. A verb that finds its caller overtaken raises `StaleLease` and changes
+nothing, except `settle`, which skips the records that no longer count. Calls are synchronous and may block on a disk:
+the engine runs them in threads of its own (see `adapters.threads`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from batchrouter.domain.file import File, SegmentRef
+from batchrouter.domain.lifecycle import BatchEvent
+from batchrouter.domain.shard import (
+    Beat,
+    Claim,
+    Duty,
+    FoldWork,
+    Lane,
+    LaneKey,
+    Load,
+    Move,
+    Plan,
+    Range,
+    Rejection,
+    SegmentDraft,
+    Settled,
+    WaitingGroup,
+)
+
+
+class Ledger(Protocol):
+    # --- presence -------------------------------------------------------------------------------------------------
+
+    def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
+        """Announce a new incarnation whose lease runs until now + `lease_ms`. With `alone` (the folder lock proves
+        that nobody else lives) every other worker's lease ends now: its shards and duties are free, epochs raised."""
+        ...
+
+    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+        """Renew the lease, replace the worker's loads, and free shards and duties of workers whose lease has lapsed
+        (owner none, epoch raised). A worker that was itself freed meanwhile hears `alive` false and stays out."""
+        ...
+
+    def resign(self, worker: str) -> None:
+        """Give back everything: shards free with epochs raised, duties free, loads gone. A repeat changes nothing."""
+        ...
+
+    # --- duties: one step of one batch ----------------------------------------------------------------------------
+
+    def take_duties(self, worker: str, now_ms: int, limit: int) -> list[Duty]:
+        """Batches that need a step and whose duty is free or already this worker's, oldest first, each taken under a
+        new `duty_epoch`. A batch needs a step when it is `validating`; `in_progress` with every line done or past
+        `expires_ms`; `finalizing`; `cancelling`."""
+        ...
+
+    def plan(self, worker: str, duty: Duty, decision: Plan | Rejection, now_ms: int) -> bool:
+        """Apply what validation decided, if the batch is still `validating`: ranges, shards (lanes are made as
+        needed), `total`, `model`, state `in_progress`; or `failed` with the errors. If it is `cancelling` and
+        unplanned: the ranges without shards (or nothing, for a rejection). Frees the duty. False: too late, nothing
+        changed. Raises `StaleLease` when the duty is no longer the worker's."""
+        ...
+
+    def close(self, worker: str, duty: Duty, event: BatchEvent, now_ms: int) -> bool:
+        """Begin to close: COMPLETE (only if every line is done) or EXPIRE (only past `expires_ms`), by compare-and-set
+        from `in_progress`. The first closer wins; False: the state had moved on. The duty is kept."""
+        ...
+
+    def seal(self, worker: str, duty: Duty) -> None:
+        """Raise every open shard's epoch and close it: from here on no answer of the batch counts, only gaps under
+        this duty. A repeat changes nothing."""
+        ...
+
+    def finish(
+        self, worker: str, duty: Duty, output: File | None, error: File | None, model: str | None, now_ms: int
+    ) -> bool:
+        """End a sealed batch whose every line is done (or which was never planned): insert the file rows, set their
+        ids, the final state and its time, all at once. False: it had ended already."""
+        ...
+
+    def ranges(self, batch_id: str, after: int, limit: int) -> list[Range]:
+        """Ranges with `range_no` > `after` (-1 for all), ascending, at most `limit`."""
+        ...
+
+    # --- shards ---------------------------------------------------------------------------------------------------
+
+    def waiting(self, now_ms: int) -> list[WaitingGroup]:
+        """Open shards without an owner, of batches `in_progress`, grouped by lane and batch."""
+        ...
+
+    def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
+        """Take up to `count` free shards of that batch in that lane, lowest range first, each under a raised epoch.
+        Shards with nothing pending are closed on the way and not told. Raises `StaleLease` if the worker's own lease
+        has lapsed."""
+        ...
+
+    def release(self, worker: str, shards: Sequence[tuple[int, int]]) -> None:
+        """Give back (shard, epoch) pairs: owner none, epoch raised; closed instead where nothing is pending. Pairs that
+        are no longer the worker's are skipped."""
+        ...
+
+    def move(self, worker: str, moves: Sequence[Move], now_ms: int) -> list[Claim]:
+        """Carry out all moves or none (`StaleLease`): bits cleared in the old shard, a new open unowned shard in the
+        target lane, the old shard under a raised epoch, still the worker's: that is the returned claim for each move,
+        in order. Done bits are never moved. Old shards left with no member are closed, and told with `pending` 0."""
+        ...
+
+    def settle(self, worker: str, draft: SegmentDraft, now_ms: int) -> Settled:
+        """Admit the records that `domain.settlement.admit` lets through: set done bits, add counts, tokens, bytes and
+        lanes, and store the segment under the batch's next `seq`, all at once. Locks the batch row, then ranges, then
+        shards by id. Not an error when nothing counts. A batch that is gone admits nothing. Gap records count only
+        under the batch's current duty epoch, after `seal`."""
+        ...
+
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    def foldable(self, limit: int) -> list[FoldWork]:
+        """Ranges with every line done and no run yet, oldest batch first."""
+        ...
+
+    def segments(self, batch_id: str, seqs: Sequence[int]) -> list[SegmentRef]:
+        """The named segments, in the order asked; those that are gone are left out."""
+        ...
+
+    def folded(self, batch_id: str, range_no: int, output_key: str | None, error_key: str | None) -> bool:
+        """Name the range's runs (None where it adds nothing to that file). When the batch's last range is folded the
+        inline bytes of its segments are dropped. False: it was folded already, or is gone."""
+        ...
+
+    # --- lanes ----------------------------------------------------------------------------------------------------
+
+    def lanes(self) -> list[Lane]: ...
+
+    def note_lanes(self, lanes: Sequence[Lane]) -> None:
+        """Write state, reason, until and limit of each; the key is not changed."""
+        ...
+
+    def lane(self, key: LaneKey) -> Lane:
+        """The lane's row, made if it is not there."""
+        ...
+
+    # --- sweeping -------------------------------------------------------------------------------------------------
+
+    def sweep(self, now_ms: int, linger_ms: int) -> list[str]:
+        """Retention, in one step: files and uploads past their time are deleted as if by a person; bytes that no row
+        needs are noted as garbage from now on; returns blob keys that have been garbage for `linger_ms`, at most
+        1,000. A batch needs its input until it is final; segments and runs go when both output files are gone."""
+        ...
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """These garbage keys have been deleted."""
+        ...
+
+    def known(self, keys: Sequence[str]) -> frozenset[str]:
+        """Which of these blob keys any row still names (garbage included). For finding orphans of a crash."""
+        ...
