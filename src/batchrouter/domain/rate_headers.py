@@ -157,10 +157,10 @@ def _wait(text: str, now_unix_s: float) -> float | None:
     if not text:
         return None
     wait_s = _number(text)
-    if wait_s is not None:
-        wait_s = wait_s - now_unix_s if wait_s >= _UNIX_FROM else wait_s
-    else:
+    if wait_s is None:
         wait_s = _go_duration(text)
+    elif wait_s >= _UNIX_FROM:
+        wait_s -= now_unix_s
     if wait_s is None:
         moment_s = _moment(text)
         if moment_s is None:
