@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from batchrouter.domain.shard import WaitingGroup
 
 QUANTUM = 8
 """Lines a batch may take in one turn, so that choosing costs little per line."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingGroup:
-    """The unclaimed shards of one batch for one lane."""
-
-    batch_id: str
-    tenant: str
-    weight: int
-    deadline_ms: int
-    shards: int
-    lines: int
-    """Lines of all these shards together."""
 
 
 def pick_shards(
