@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Hashes for all, and no build step that fetches something of its own: what builds is in build.lock.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq
 PIN := $(PIP) --require-hashes --no-build-isolation
 
 .PHONY: help install demo serve test check bench lock examples clean
