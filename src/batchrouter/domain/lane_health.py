@@ -1,77 +1,251 @@
-"""Whether a lane answers, and how it is asked again while it does not."""
+"""Whether a lane answers, and how it is asked again while it does not.
+
+The limiter paces a lane that works. This is for one that does not: a dead upstream must not be tried with a thousand
+lines at once, a refused key not with fifty thousand, and both must be noticed soon when they are well again. So a
+sick lane is asked with one line at a time, a probe, at growing intervals.
+
+    unreachable   nobody was answered for `UNREACHABLE_AFTER` failures: probes from 1 s, doubling to 30 s
+    paused        only a person can mend it (key, credit): probes from 30 s, doubling to 10 min; at once after a
+                  restart or a change of configuration
+    waiting       the upstream said when to come back
+"""
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from batchrouter.domain.retry import Kind, LaneView
 
 UNLIMITED = 1 << 30
+UNREACHABLE_AFTER = 16
+"""Failures in a row, of lines with nothing counted against them, each sent after the last answer."""
+PROBE_UNREACHABLE_S, PROBE_UNREACHABLE_MAX_S = 1.0, 30.0
+PROBE_PAUSED_S, PROBE_PAUSED_MAX_S = 30.0, 600.0
+NEVER = float("-inf")
 
 
-class LaneState(str, Enum):
+class LaneState(StrEnum):
     OPEN = "open"
     WAITING = "waiting"
     UNREACHABLE = "unreachable"
     PAUSED = "paused"
 
 
-class LaneHealth:
-    """The state of one lane. Times are monotonic seconds.
+class LaneEvent(StrEnum):
+    ANSWER = "answer"
+    """A line was answered."""
+    ELAPSED = "elapsed"
+    """The time of a wait is over."""
+    WAIT = "wait"
+    """The upstream said when to come back."""
+    SILENCE = "silence"
+    """Too many failures and no answer."""
+    REFUSAL = "refusal"
+    """Key, credit, permission."""
+    REVIVE = "revive"
+    """Restart, new configuration, a person's word."""
 
-    Hot path: `if not health.open: n = min(n, health.may_send(now))`, and `on_answer` for each answered line.
+
+LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
+    LaneState.OPEN: {
+        LaneEvent.ANSWER: LaneState.OPEN,
+        LaneEvent.ELAPSED: LaneState.OPEN,
+        LaneEvent.WAIT: LaneState.WAITING,
+        LaneEvent.SILENCE: LaneState.UNREACHABLE,
+        LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.REVIVE: LaneState.OPEN,
+    },
+    LaneState.WAITING: {
+        LaneEvent.ANSWER: LaneState.WAITING,  # to a call from before; told to wait is told to wait
+        LaneEvent.ELAPSED: LaneState.OPEN,
+        LaneEvent.WAIT: LaneState.WAITING,
+        LaneEvent.SILENCE: LaneState.UNREACHABLE,
+        LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.REVIVE: LaneState.OPEN,
+    },
+    LaneState.UNREACHABLE: {
+        LaneEvent.ANSWER: LaneState.OPEN,
+        LaneEvent.ELAPSED: LaneState.UNREACHABLE,
+        LaneEvent.WAIT: LaneState.WAITING,  # it speaks, so it can be reached
+        LaneEvent.SILENCE: LaneState.UNREACHABLE,
+        LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.REVIVE: LaneState.UNREACHABLE,
+    },
+    LaneState.PAUSED: {
+        LaneEvent.ANSWER: LaneState.OPEN,
+        LaneEvent.ELAPSED: LaneState.PAUSED,
+        LaneEvent.WAIT: LaneState.PAUSED,  # a full upstream has not yet said that it takes the key
+        LaneEvent.SILENCE: LaneState.PAUSED,
+        LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.REVIVE: LaneState.PAUSED,
+    },
+}
+"""Every cell is there: whatever an upstream does, in any state, has a place to go. REVIVE makes a probe due at once."""
+
+
+class LaneHealth:
+    """The state of one lane, as one worker sees it. Times are monotonic seconds.
+
+    Hot path: `if not health.open: n = min(n, health.may_send(now))`; `on_answer` for each answered line.
     """
 
-    __slots__ = ("last_answer_s", "open", "reason")
-
-    open: bool
-    """True while nothing but the limiter bounds the lane (state open)."""
-    reason: str | None
-    last_answer_s: float
+    __slots__ = (
+        "_failures",
+        "_interval_s",
+        "_next_s",
+        "_probe_sent_s",
+        "_quiet",
+        "_since_s",
+        "_witness",
+        "_witnesses",
+        "last_answer_s",
+        "open",
+        "reason",
+        "state",
+    )
 
     def __init__(self, state: LaneState = LaneState.OPEN, reason: str | None = None) -> None:
-        """A lane stored as paused starts paused, with its probe due at once (restart, new configuration)."""
-        raise NotImplementedError
+        """A lane that was stored as paused or unreachable starts so, with its probe due at once."""
+        self.state = LaneState.OPEN if state is LaneState.WAITING else state
+        self.open = self.state is LaneState.OPEN
+        """True while nothing but the limiter bounds the lane."""
+        self.reason = None if self.open else reason
+        self.last_answer_s = NEVER
+        self._since_s = NEVER
+        self._next_s = NEVER
+        self._interval_s = self._first_interval()
+        self._probe_sent_s: float | None = None
+        self._forget_failures()
 
-    @property
-    def state(self) -> LaneState:
-        raise NotImplementedError
+    # --- what the engine and people ask -----------------------------------------------------------------------------
 
     @property
     def needs_person(self) -> bool:
-        raise NotImplementedError
+        """True when only somebody outside can make the lane go on."""
+        return self.state is LaneState.PAUSED
 
     @property
     def waiting_until_s(self) -> float | None:
-        """When the lane is tried again: end of the wait, or its next probe; None when open."""
-        raise NotImplementedError
+        """When the lane is tried again: the end of the wait, or its next probe; None when open."""
+        return None if self.open else self._next_s
 
     def may_send(self, now_s: float) -> int:
-        """0, 1 (a probe is due) or UNLIMITED. After sending while the state is not open call `on_probe_sent`."""
-        raise NotImplementedError
+        """0, 1 (a probe) or UNLIMITED. After sending in a state other than open, call `on_probe_sent`."""
+        if self.open:
+            return UNLIMITED
+        if now_s < self._next_s:
+            return 0
+        if self.state is LaneState.WAITING:
+            self._move(LaneEvent.ELAPSED, now_s, None)
+            return UNLIMITED
+        return 1 if self._probe_sent_s is None else 0
+
+    def view(self, line: int) -> LaneView:
+        """The lane as evidence for or against this line. Ask before or after `on_failure`, it makes no difference."""
+        others = self._witnesses - (1 if self._witness == line else 0)
+        return LaneView(self.last_answer_s, others > 0)
+
+    # --- what happens to it -----------------------------------------------------------------------------------------
 
     def on_probe_sent(self, now_s: float) -> None:
-        raise NotImplementedError
+        """The one line of `may_send` went out; no other goes until it has ended."""
+        self._probe_sent_s = now_s
+
+    def on_probe_gone(self) -> None:
+        """The probe ended without telling anything (cancelled, its batch closed): another may go at once."""
+        self._probe_sent_s = None
 
     def on_answer(self, sent_s: float, now_s: float) -> None:
         """A line was answered (kinds OK and LINE_FAULT)."""
-        raise NotImplementedError
+        self.last_answer_s = now_s
+        if not self._quiet:
+            self._forget_failures()
+        # An answer to a call from before a pause says nothing about what a person has mended since.
+        if not self.open and (sent_s >= self._since_s or self.state is LaneState.UNREACHABLE):
+            self._move(LaneEvent.ANSWER, now_s, self.reason)
 
     def on_failure(self, kind: Kind, line: int, counted: int, sent_s: float, now_s: float, reason: str) -> None:
-        """Any other end. `line` tells lines of the lane apart; `counted` is the line's counted tries before this one."""
-        raise NotImplementedError
+        """Any other end after which the line tries again or is settled. `line` tells the lane's lines apart;
+        `counted` is what counted against the line before this call.
+        """
+        if self._ends_probe(sent_s):
+            if kind is Kind.BUSY:
+                self._move(LaneEvent.WAIT, now_s, reason, now_s)
+            if kind is not Kind.RESEND and not self.open:
+                self._back_off(now_s)
+        if kind is Kind.BUSY or kind is Kind.RESEND:  # the upstream speaks; how fast it is asked is the limiter's part
+            return
+        # A line with counted tries is under suspicion itself, and bears no witness against the lane; nor does a
+        # failure of a call that was out while the lane answered others.
+        if counted or sent_s < self.last_answer_s:
+            return
+        self._quiet = False
+        if self._witnesses == 0:
+            self._witness, self._witnesses = line, 1
+        elif line != self._witness:
+            self._witnesses = 2
+        self._failures += 1
+        if self._failures >= UNREACHABLE_AFTER and self.state in (LaneState.OPEN, LaneState.WAITING):
+            self._move(LaneEvent.SILENCE, now_s, reason)
 
-    def on_wait(self, until_s: float, reason: str) -> None:
-        """The upstream said when to come back."""
-        raise NotImplementedError
+    def on_wait(self, until_s: float, now_s: float, reason: str) -> None:
+        """The upstream said when to come back; the longest wait holds. The limiter keeps it too: this is for people."""
+        if until_s > now_s and not (self.state is LaneState.WAITING and until_s <= self._next_s):
+            self._move(LaneEvent.WAIT, now_s, reason, until_s)
 
-    def on_lane_down(self, reason: str, now_s: float, until_s: float | None = None) -> None:
-        """`PauseLane` was decided."""
-        raise NotImplementedError
+    def on_lane_down(self, reason: str, sent_s: float, now_s: float, until_s: float | None = None) -> None:
+        """`PauseLane` was decided about a call sent at `sent_s`. The rest of a burst of refusals changes nothing."""
+        probe = self._ends_probe(sent_s)
+        if self.state is LaneState.PAUSED:
+            if probe:
+                self.reason = reason
+                self._back_off(now_s)
+        elif sent_s >= self._since_s:
+            self._move(LaneEvent.REFUSAL, now_s, reason)
+        else:
+            return
+        if until_s is not None and self.state is LaneState.PAUSED:
+            self._next_s = max(self._next_s, until_s)
 
     def revive(self, now_s: float) -> None:
-        """The configuration changed or a person asked: probe at once."""
-        raise NotImplementedError
+        """The configuration changed or a person asked: the next probe is due at once, and a wait is over."""
+        self._move(LaneEvent.REVIVE, now_s, self.reason)
+        if not self.open:
+            self._interval_s = self._first_interval()
+            self._next_s = now_s
 
-    def view(self, line: int) -> LaneView:
-        raise NotImplementedError
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _move(self, event: LaneEvent, now_s: float, reason: str | None, until_s: float | None = None) -> None:
+        state = LANE[self.state][event]
+        if state is self.state and state is not LaneState.WAITING:
+            return
+        self.state = state
+        self.open = state is LaneState.OPEN
+        self.reason = None if self.open else reason
+        self._since_s = now_s
+        self._probe_sent_s = None
+        self._interval_s = self._first_interval()
+        self._next_s = now_s + self._interval_s if until_s is None else until_s
+        if self.open:
+            self._forget_failures()
+
+    def _first_interval(self) -> float:
+        return PROBE_PAUSED_S if self.state is LaneState.PAUSED else PROBE_UNREACHABLE_S
+
+    def _back_off(self, now_s: float) -> None:
+        most_s = PROBE_PAUSED_MAX_S if self.state is LaneState.PAUSED else PROBE_UNREACHABLE_MAX_S
+        self._next_s = now_s + self._interval_s
+        self._interval_s = min(self._interval_s * 2, most_s)
+
+    def _ends_probe(self, sent_s: float) -> bool:
+        if self._probe_sent_s is None or sent_s < self._probe_sent_s:
+            return False
+        self._probe_sent_s = None
+        return True
+
+    def _forget_failures(self) -> None:
+        self._quiet = True
+        self._failures = 0
+        self._witness = 0
+        self._witnesses = 0
