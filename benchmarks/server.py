@@ -1,0 +1,99 @@
+"""`batchrouter serve` as a user starts it, on the core under test, with what /proc says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks.bench import Bench, Wrong, last_words, pinned
+from benchmarks.client import Client
+from benchmarks.upstreams import free_port
+
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+TICKS = os.sysconf("SC_CLK_TCK")
+PROGRAM = Path(sys.executable).parent / "batchrouter"
+START_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server and a client that holds a key of it."""
+
+    process: subprocess.Popen[bytes]
+    client: Client
+    log: Path
+    start_cpu_s: float  # from nothing to its first good answer
+
+    def cpu_s(self) -> float:
+        """User and system time of the process, all its threads and its ended children; steps of 10 ms."""
+        return cpu_s(self.process.pid)
+
+    def peak_mib(self) -> float:
+        """The most memory that was ever resident."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise Wrong(f"the server has ended: {last_words(self.log)}")
+
+
+def cpu_s(pid: int) -> float:
+    # The second field is a name in brackets that may hold spaces; utime is the 12th after it.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def configuration(base_url: str, pace: Mapping[str, int]) -> str:
+    provider = {"type": "openai", "base_url": base_url, "api_key": "sk-x", **pace}
+    return yaml.safe_dump({"providers": {"bench": provider}, "default_provider": "bench"}, sort_keys=False)
+
+
+@contextlib.contextmanager
+def server(
+    bench: Bench, name: str, base_url: str, env: Mapping[str, str] | None = None, **pace: int
+) -> Iterator[Server]:
+    """A server on a new folder whose only provider is `base_url`; `pace` are settings of that provider."""
+    folder, port = bench.folder(name), free_port()
+    config, log, data = folder / "batchrouter.yaml", folder / "server.log", folder / "data"
+    config.write_text(configuration(base_url, pace))
+    command = [*pinned("test"), str(PROGRAM), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--data", str(data), "--config", str(config)]
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=folder,
+            env={**os.environ, "BATCHROUTER_API_KEY": KEY, **(env or {})},
+        )
+    try:
+        client = Client(port, KEY)
+        wait_until_healthy(process, client, log)
+        yield Server(process, client, log, cpu_s(process.pid))
+        if process.poll() is not None:
+            raise Wrong(f"the server ended by itself with {process.returncode}: {last_words(log)}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], client: Client, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < end and process.poll() is None:
+        if client.healthy():
+            return
+        time.sleep(0.05)
+    raise Wrong(f"the server did not start: {last_words(log)}")
