@@ -106,16 +106,20 @@ class LaneHealth:
 
     def __init__(self, state: LaneState = LaneState.OPEN, reason: str | None = None) -> None:
         """A lane that was stored as paused or unreachable starts so, with its probe due at once."""
-        self.state = LaneState.OPEN if state is LaneState.WAITING else state
+        self.state: LaneState = LaneState.OPEN if state is LaneState.WAITING else state
         self.open = self.state is LaneState.OPEN
         """True while nothing but the limiter bounds the lane."""
         self.reason = None if self.open else reason
         self.last_answer_s = NEVER
         self._since_s = NEVER
-        self._next_s = NEVER
+        self._next_s = 0.0
         self._interval_s = self._first_interval()
         self._probe_sent_s: float | None = None
-        self._forget_failures()
+        # Failures since the last answer; the first line that failed without suspicion, and whether there were more.
+        self._quiet = True
+        self._failures = 0
+        self._witness = 0
+        self._witnesses = 0
 
     # --- what the engine and people ask -----------------------------------------------------------------------------
 
@@ -169,10 +173,10 @@ class LaneHealth:
         `counted` is what counted against the line before this call.
         """
         if self._ends_probe(sent_s):
-            if kind is Kind.BUSY:
-                self._move(LaneEvent.WAIT, now_s, reason, now_s)
-            if kind is not Kind.RESEND and not self.open:
-                self._back_off(now_s)
+            if kind is Kind.BUSY and self.state is LaneState.UNREACHABLE:
+                self._move(LaneEvent.ANSWER, now_s, None)
+            elif kind is not Kind.RESEND:
+                self._schedule(now_s)
         if kind is Kind.BUSY or kind is Kind.RESEND:  # the upstream speaks; how fast it is asked is the limiter's part
             return
         # A line with counted tries is under suspicion itself, and bears no witness against the lane; nor does a
@@ -199,7 +203,7 @@ class LaneHealth:
         if self.state is LaneState.PAUSED:
             if probe:
                 self.reason = reason
-                self._back_off(now_s)
+                self._schedule(now_s)
         elif sent_s >= self._since_s:
             self._move(LaneEvent.REFUSAL, now_s, reason)
         else:
@@ -226,14 +230,17 @@ class LaneHealth:
         self._since_s = now_s
         self._probe_sent_s = None
         self._interval_s = self._first_interval()
-        self._next_s = now_s + self._interval_s if until_s is None else until_s
+        self._schedule(now_s)
+        if until_s is not None:
+            self._next_s = until_s
         if self.open:
             self._forget_failures()
 
     def _first_interval(self) -> float:
         return PROBE_PAUSED_S if self.state is LaneState.PAUSED else PROBE_UNREACHABLE_S
 
-    def _back_off(self, now_s: float) -> None:
+    def _schedule(self, now_s: float) -> None:
+        """The next probe, and twice as long until the one after it."""
         most_s = PROBE_PAUSED_MAX_S if self.state is LaneState.PAUSED else PROBE_UNREACHABLE_MAX_S
         self._next_s = now_s + self._interval_s
         self._interval_s = min(self._interval_s * 2, most_s)

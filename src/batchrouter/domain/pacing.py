@@ -301,7 +301,8 @@ class Limiter:
             self._set_limit(self.limit + whole)
             return
         if not self._trial:
-            self._ref_limit, self._ref_rate = self.limit, rate
+            same = self._ref_limit == self.limit
+            self._ref_limit, self._ref_rate = self.limit, (self._ref_rate + rate) / 2 if same else rate
             if self._rest > 0:
                 self._rest -= 1
             else:

@@ -6,7 +6,7 @@ as 1 a second), and a minute's burst is what they punish.
 
 from __future__ import annotations
 
-SLACK = 1e-6
+SLACK = 1e-3
 """A timer set for the moment when a bucket is ready must find it ready, whatever the rounding."""
 AVERAGE_OVER = 16
 
