@@ -56,7 +56,8 @@ class Sink(Protocol):
     """
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The final head (200 to 999; 1xx are skipped). Names are lower-case, values stripped; the list is yours."""
+        """The final head (200 to 999; 1xx are skipped). Names are lower-case; white space before a value is
+        gone, behind it is not. The list is yours."""
 
     def on_chunk(self, data: bytes) -> None:
         """A non-empty piece of the body, in order, with any chunked framing removed. The bytes are yours."""
