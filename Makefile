@@ -37,7 +37,7 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
 bench: $(VENV)/.dev ## Measure speed and memory, and write docs/performance.md: make bench ARGS="--only cpu"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-python-downloads --generate-hashes \
+LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-python-downloads --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
 lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/*.in: make lock ARGS=--upgrade
