@@ -1,0 +1,42 @@
+"""Handlers of `/batches`."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchrouter.api.asking import after_of, json_body, limit_of, repeat_of
+from batchrouter.api.context import Context
+from batchrouter.api.objects import BatchList, batch_object
+from batchrouter.api.replies import json_reply
+from batchrouter.service.batches import LIST_DEFAULT, LIST_MAX, BatchView
+from batchrouter.service.caller import Caller
+
+
+async def create_batch(context: Context, request: Request, caller: Caller) -> Response:
+    body, raw = await json_body(request, context.settings.max_json_bytes)
+    return json_reply(batch_object(await context.service.batches.create(caller, body, raw, repeat_of(request))))
+
+
+async def list_batches(context: Context, request: Request, caller: Caller) -> Response:
+    page = await context.service.batches.page(
+        caller, after=after_of(request), limit=limit_of(request, LIST_MAX, LIST_DEFAULT)
+    )
+    rows = page.rows
+    return json_reply(
+        BatchList(
+            object="list",
+            data=[batch_object(BatchView(batch)) for batch in rows],
+            first_id=rows[0].id if rows else None,
+            last_id=rows[-1].id if rows else None,
+            has_more=page.more,
+        )
+    )
+
+
+async def retrieve_batch(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(batch_object(await context.service.batches.get(caller, request.path_params["batch_id"])))
+
+
+async def cancel_batch(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(batch_object(await context.service.batches.cancel(caller, request.path_params["batch_id"])))

@@ -1,0 +1,89 @@
+"""Handlers of models, keys and tenants, health and the API's own description."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchrouter.api.asking import json_body
+from batchrouter.api.context import Context
+from batchrouter.api.objects import (
+    Health,
+    KeyList,
+    ModelList,
+    TenantList,
+    key_object,
+    model_object,
+    tenant_object,
+)
+from batchrouter.api.replies import json_reply
+from batchrouter.domain.tenant import DEFAULT_TENANT, Role
+from batchrouter.errors import ApiError
+from batchrouter.service import asked
+from batchrouter.service.caller import Caller
+from batchrouter.service.keys import WEIGHT_MAX
+
+LABEL_CHARS = 200
+
+
+async def list_models(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(ModelList("list", [model_object(model) for model in context.models()]))
+
+
+async def retrieve_model(context: Context, request: Request, caller: Caller) -> Response:
+    wanted: str = request.path_params["model"]
+    for model in context.models():
+        if model.id == wanted:
+            return json_reply(model_object(model))
+    raise ApiError(404, f"The model '{wanted}' does not exist.", param="model", code="model_not_found")
+
+
+async def create_key(context: Context, request: Request, caller: Caller) -> Response:
+    body, _ = await json_body(request, context.settings.max_json_bytes)
+    role = asked.one_of(asked.text_or_none(body, "role") or Role.USER, tuple(Role), "role")
+    tenant = _tenant_name(body, "tenant") if body.get("tenant") is not None else DEFAULT_TENANT
+    label = (asked.text_or_none(body, "label") or "")[:LABEL_CHARS]
+    key, secret = await context.service.keys.create(tenant, Role(role), label, _weight(body))
+    return json_reply(key_object(key, tenant, secret))
+
+
+async def list_keys(context: Context, request: Request, caller: Caller) -> Response:
+    keys = await context.service.keys.all(request.query_params.get("tenant") or None)
+    return json_reply(KeyList("list", [key_object(key, tenant, UNSET) for key, tenant in keys]))
+
+
+async def revoke_key(context: Context, request: Request, caller: Caller) -> Response:
+    key = await context.service.keys.revoke(request.path_params["key_id"])
+    return json_reply(key_object(key, await context.service.keys.tenant_name(key.tenant_id)))
+
+
+async def put_tenant(context: Context, request: Request, caller: Caller) -> Response:
+    body, _ = await json_body(request, context.settings.max_json_bytes)
+    return json_reply(tenant_object(await context.service.keys.tenant(_tenant_name(body, "name"), _weight(body))))
+
+
+async def list_tenants(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(TenantList("list", [tenant_object(home) for home in await context.service.keys.tenants()]))
+
+
+async def health(context: Context, request: Request) -> Response:
+    if context.gate.closing:
+        return json_reply(Health("stopping"), 503)
+    return json_reply(Health("ok"))
+
+
+def _tenant_name(body: asked.Body, name: str) -> str:
+    value = asked.text(body, name)
+    if not asked.is_id(value):
+        raise ApiError(
+            400,
+            f"Invalid '{name}': a tenant's name has 1 to 200 letters, digits, dots, dashes and underscores.",
+            param=name,
+            code="invalid_value",
+        )
+    return value
+
+
+def _weight(body: asked.Body) -> int | None:
+    return None if body.get("weight") is None else asked.whole_number(body, "weight", 1, WEIGHT_MAX)

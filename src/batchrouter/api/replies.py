@@ -1,0 +1,58 @@
+"""Replies: compact JSON, and errors in OpenAI's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from batchrouter.api.objects import ErrorDetail, ErrorObject
+from batchrouter.errors import ApiError
+
+encode = msgspec.json.Encoder().encode
+
+
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """No space after a colon: some clients search the text for `"status":"completed"`."""
+    return Response(encode(value), status, headers, "application/json")
+
+
+def error_body(error: ApiError) -> bytes:
+    return encode(ErrorObject(ErrorDetail(error.message, error.type, error.param, error.code, error.status)))
+
+
+def error_reply(error: ApiError) -> Response:
+    return Response(error_body(error), error.status, error.headers, "application/json")
+
+
+def server_fault() -> ApiError:
+    return ApiError(
+        500,
+        "The server could not do this because of a fault of its own. Its log has the cause under this request's "
+        "x-request-id.",
+        type="server_error",
+    )
+
+
+def stopping(retry_after_s: int) -> ApiError:
+    return ApiError(
+        503,
+        "The server is stopping or restarting. Try again soon.",
+        type="server_error",
+        code="server_stopping",
+        headers={"Retry-After": str(retry_after_s), "Connection": "close"},
+    )
+
+
+def too_slow() -> ApiError:
+    return ApiError(
+        408,
+        "The request came too slowly and was ended. Send it again over a faster connection.",
+        code="request_timeout",
+        headers={"Connection": "close"},
+    )
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, message, headers={"Connection": "close"})

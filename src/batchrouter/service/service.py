@@ -1,0 +1,39 @@
+"""All that people can ask for, in one hand."""
+
+from __future__ import annotations
+
+from batchrouter.ports.blobs import Blobs
+from batchrouter.ports.calls import Calls
+from batchrouter.ports.catalog import Catalog
+from batchrouter.ports.clock import Chance, Clock
+from batchrouter.ports.wake import Wake
+from batchrouter.service.batches import Batches
+from batchrouter.service.files import Files
+from batchrouter.service.intake import MemoryScratch, ScratchMaker
+from batchrouter.service.keys import Keys
+from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.uploads import Uploads
+
+
+class Service:
+    """`scratch` makes the space in which the ids of a very long input are compared."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        calls: Calls,
+        blobs: Blobs,
+        clock: Clock,
+        chance: Chance,
+        wake: Wake,
+        limits: ServiceLimits | None = None,
+        scratch: ScratchMaker = MemoryScratch,
+    ) -> None:
+        self.limits = limits or ServiceLimits()
+        self.clock = clock
+        self.chance = chance
+        self.files = Files(catalog, calls, blobs, clock, chance, self.limits, scratch)
+        self.uploads = Uploads(self.files, catalog, calls, blobs, clock, chance, self.limits)
+        self.batches = Batches(catalog, calls, clock, chance, wake, self.limits)
+        self.keys = Keys(catalog, calls, clock, chance)
