@@ -1,0 +1,55 @@
+"""The lines of output and error files, byte by byte (contract section 3).
+
+One join per line: what the upstream said is spliced in as it stands. Ids need no chance per line: the batch's own
+32 characters give the prefix and the line's number the rest, so that a line that is written twice is written alike.
+"""
+
+from __future__ import annotations
+
+from batchrouter.domain.outcome import Outcome
+
+_EXPIRED = (
+    b'{"code":"batch_expired","message":"This request could not be executed before the completion window expired."}'
+)
+_CANCELLED = b'{"code":"batch_cancelled","message":"This request was not executed because the batch was cancelled."}'
+
+
+def id_prefix(batch_id: str) -> bytes:
+    """24 hex characters that the ids of a batch's lines share; `batch_id` is `batch_` and 32 hex characters."""
+    return batch_id[-32:-8].encode()
+
+
+def response_line(
+    prefix: bytes, line: int, attempts: int, custom_id: bytes, status: int, body: bytes, request_id: bytes | None
+) -> bytes:
+    """A line that got an HTTP reply. `custom_id` is a JSON string token, `body` JSON without a raw line break.
+
+    `request_id` is the upstream's own where it gave one (plain ASCII, checked by the caller), else made up.
+    """
+    number = b"%08x" % line
+    if request_id is None:
+        request_id = b"%b%b%04x" % (prefix[:20], number, attempts & 0xFFFF)
+    return b"".join(
+        (
+            b'{"id":"batch_req_',
+            prefix,
+            number,
+            b'","custom_id":',
+            custom_id,
+            b',"response":{"status_code":%d,"request_id":"' % status,
+            request_id,
+            b'","body":',
+            body,
+            b'},"error":null}\n',
+        )
+    )
+
+
+def error_line(prefix: bytes, line: int, custom_id: bytes, error: bytes) -> bytes:
+    """A line without an HTTP reply; `error` is a JSON object with `code` and `message`."""
+    return b'{"id":"batch_req_%b%08x","custom_id":%b,"response":null,"error":%b}\n' % (prefix, line, custom_id, error)
+
+
+def gap_line(prefix: bytes, line: int, custom_id: bytes, outcome: Outcome) -> bytes:
+    """A line that was never finished: EXPIRED in the words that every client tests for, or CANCELLED."""
+    return error_line(prefix, line, custom_id, _EXPIRED if outcome is Outcome.EXPIRED else _CANCELLED)

@@ -1,0 +1,43 @@
+"""One budget for all bytes in flight: requests, replies, lines that wait for their flush.
+
+A lane may take twice what is still free at that moment. So one lane alone gets two thirds of it, a lane that hangs
+leaves a third to the next, and however many hang, a lane that works finds room. A lane that has nothing under way is
+never refused: a single item larger than the whole budget passes alone.
+"""
+
+from __future__ import annotations
+
+
+class Budget:
+    """Who takes must give back exactly what was taken."""
+
+    __slots__ = ("_reply", "total", "used")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.used = 0
+        self._reply = 2048.0
+
+    def room(self, mine: int, size: int) -> bool:
+        """Whether a lane that has `mine` bytes may take a request of `size` and a reply of the usual size."""
+        return mine == 0 or mine + size + self._reply <= 2 * (self.total - self.used)
+
+    def reserve(self, size: int) -> int:
+        """Take room for a request of `size` bytes and a reply of the usual size; returns what was taken."""
+        taken = size + int(self._reply)
+        self.used += taken
+        return taken
+
+    def adjust(self, taken: int, now: int) -> None:
+        """What was taken as `taken` turned out to be `now` bytes."""
+        self.used += now - taken
+
+    def learn(self, reply_bytes: int) -> None:
+        """A reply of this size came. Growth is believed quickly, so that large ones soon lower the number in flight."""
+        if reply_bytes > self._reply:
+            self._reply += (reply_bytes - self._reply) * 0.25
+        else:
+            self._reply += (reply_bytes - self._reply) * 0.01
+
+    def give(self, taken: int) -> None:
+        self.used -= taken

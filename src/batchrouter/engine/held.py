@@ -1,0 +1,184 @@
+"""Claimed shards in memory: which lines are still to be sent, of which batch, in which order.
+
+Only numbers are held (place, offset, length); a line's bytes are loaded shortly before it is sent and dropped when it
+has to wait, so that what a worker holds does not depend on how large lines are.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+
+from batchrouter.domain.fair_share import QUANTUM, Turns
+from batchrouter.domain.output_line import id_prefix
+from batchrouter.domain.retry import Tries
+from batchrouter.domain.shard import Claim
+
+
+class BatchRun:
+    """One batch as this worker sees it, over all lanes.
+
+    `open` counts lines that are claimed and not yet handed to the journal. `deadline_s` is monotonic.
+    """
+
+    __slots__ = (
+        "claims",
+        "deadline_ms",
+        "deadline_s",
+        "endpoint",
+        "id",
+        "input_keys",
+        "open",
+        "prefix",
+        "tenant_id",
+        "weight",
+    )
+
+    def __init__(self, claim: Claim, deadline_s: float) -> None:
+        self.id = claim.batch_id
+        self.tenant_id = claim.tenant_id
+        self.weight = claim.weight
+        self.deadline_ms = claim.deadline_ms
+        self.deadline_s = deadline_s
+        self.endpoint = claim.endpoint
+        self.prefix = id_prefix(claim.batch_id)
+        self.input_keys = (claim.input_blob_key, claim.input_index_key)
+        self.open = 0
+        self.claims: dict[int, Held] = {}
+
+
+class Held:
+    """One claimed shard. Arrays are by place in the range; `rewritten` marks lines whose model must be spliced.
+
+    `attempts` and `tries` know only lines that were sent and have to be sent again.
+    """
+
+    __slots__ = (
+        "attempts",
+        "batch",
+        "epoch",
+        "first_line",
+        "left",
+        "lengths",
+        "offsets",
+        "range_no",
+        "rewritten",
+        "shard_id",
+        "tries",
+    )
+
+    def __init__(self, claim: Claim, batch: BatchRun, offsets: array[int], lengths: array[int], rewritten: int) -> None:
+        self.shard_id = claim.shard_id
+        self.epoch = claim.epoch
+        self.batch = batch
+        self.range_no = claim.range_no
+        self.first_line = claim.first_line
+        self.offsets = offsets
+        self.lengths = lengths
+        self.rewritten = rewritten
+        self.left = claim.pending.bit_count()
+        self.attempts: dict[int, int] = {}
+        self.tries: dict[int, Tries] = {}
+
+
+class _Waiting:
+    """A batch's lines that wait in one lane, grouped by prompt prefix: a prefix is finished before the next begins,
+    so that the upstream's prompt cache is hit. Lines that come back go first."""
+
+    __slots__ = ("again", "batch", "count", "groups")
+
+    def __init__(self, batch: BatchRun) -> None:
+        self.batch = batch
+        self.again: deque[tuple[Held, int]] = deque()
+        self.groups: dict[int, deque[tuple[Held, int]]] = {}
+        self.count = 0
+
+    def take(self) -> tuple[Held, int]:
+        self.count -= 1
+        if self.again:
+            return self.again.popleft()
+        prefix = next(iter(self.groups))
+        group = self.groups[prefix]
+        line = group.popleft()
+        if not group:
+            del self.groups[prefix]
+        return line
+
+
+class LaneQueue:
+    """The lines that one lane has claimed and not yet loaded; tenants and batches take turns."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._batches: dict[str, _Waiting] = {}
+        self._taken = 0
+        self.count = 0
+
+    def add(self, held: Held, prefixes: dict[int, int]) -> None:
+        """Queue the shard's lines: place → prefix hash, in input order."""
+        waiting = self._of(held.batch)
+        groups = waiting.groups
+        for place, prefix in prefixes.items():
+            group = groups.get(prefix)
+            if group is None:
+                group = groups[prefix] = deque()
+            group.append((held, place))
+        waiting.count += len(prefixes)
+        self.count += len(prefixes)
+
+    def put_back(self, held: Held, place: int) -> None:
+        """A line that was taken waits again, before all others of its batch."""
+        waiting = self._of(held.batch)
+        waiting.again.append((held, place))
+        waiting.count += 1
+        self.count += 1
+
+    def peek(self) -> tuple[Held, int] | None:
+        """The line that `take` will return."""
+        batch_id = self._turns.next()
+        if batch_id is None:
+            return None
+        waiting = self._batches[batch_id]
+        if waiting.again:
+            return waiting.again[0]
+        return waiting.groups[next(iter(waiting.groups))][0]
+
+    def take(self) -> tuple[Held, int] | None:
+        """The next line by fair turns. None: nothing waits."""
+        batch_id = self._turns.next()
+        if batch_id is None:
+            return None
+        waiting = self._batches[batch_id]
+        line = waiting.take()
+        self.count -= 1
+        self._taken += 1
+        if not waiting.count:
+            self._turns.charge(batch_id, self._taken)
+            self._taken = 0
+            self._turns.remove(batch_id)
+            del self._batches[batch_id]
+        elif self._taken >= QUANTUM:
+            self._turns.charge(batch_id, self._taken)
+            self._taken = 0
+        return line
+
+    def drop(self, batch_id: str) -> int:
+        """Forget the batch's lines; returns how many there were."""
+        waiting = self._batches.pop(batch_id, None)
+        if waiting is None:
+            return 0
+        self._turns.remove(batch_id)
+        self._taken = 0
+        self.count -= waiting.count
+        return waiting.count
+
+    def held(self) -> list[tuple[BatchRun, int]]:
+        """Waiting lines by batch."""
+        return [(waiting.batch, waiting.count) for waiting in self._batches.values()]
+
+    def _of(self, batch: BatchRun) -> _Waiting:
+        waiting = self._batches.get(batch.id)
+        if waiting is None:
+            waiting = self._batches[batch.id] = _Waiting(batch)
+            self._turns.add(batch.tenant_id, batch.weight, batch.id, batch.deadline_ms)
+        return waiting

@@ -1,0 +1,496 @@
+"""One lane at work: lines are loaded, sent at the lane's pace, and end in the journal or wait to be sent again.
+
+Driven by callbacks, not by tasks: a reply frees a slot, is handed to the journal, and the next line goes out on the
+same connection before the loop turns. Only loading, which waits for a disk, is a task, for many lines at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from array import array
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from batchrouter.domain import bitmap
+from batchrouter.domain.lane_health import LaneHealth, LaneState
+from batchrouter.domain.line import decode_line
+from batchrouter.domain.outcome import Outcome
+from batchrouter.domain.output_line import error_line, response_line
+from batchrouter.domain.pacing import Limiter, Pacing, Verdict
+from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
+from batchrouter.domain.retry import (
+    Again,
+    Kind,
+    PauseLane,
+    RetrySettings,
+    Tries,
+    classify,
+    next_step,
+    reason_of,
+    verdict_of,
+)
+from batchrouter.domain.shard import Claim, Lane
+from batchrouter.domain.tokens import NO_TOKENS
+from batchrouter.engine.budget import Budget
+from batchrouter.engine.held import BatchRun, Held, LaneQueue
+from batchrouter.engine.input import Inputs
+from batchrouter.engine.journal import Journal
+from batchrouter.engine.line_call import LineCall
+from batchrouter.errors import BatchRouterError, ReplyBroken, TransportError
+from batchrouter.ports.clock import Chance, Clock, Timer
+from batchrouter.ports.transport import Link
+from batchrouter.providers.base import Reply, Wire
+
+log = logging.getLogger(__name__)
+
+LOAD_MAX = 1024
+LOAD_AGAIN_S = 1.0
+KEEP_S = 0.3
+"""Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
+NO_TRIES = Tries()
+
+
+class Gate(Protocol):
+    """Whether this worker may send at all: its lease holds, its journal can write, it is not stopping."""
+
+    def may_send(self) -> bool: ...
+
+
+class LaneRunner:
+    def __init__(
+        self,
+        lane: Lane,
+        wire: Wire,
+        link: Link,
+        pacing: Pacing,
+        retry: RetrySettings,
+        *,
+        inputs: Inputs,
+        journal: Journal,
+        budget: Budget,
+        clock: Clock,
+        chance: Chance,
+        gate: Gate,
+        on_hungry: Callable[[], None],
+    ) -> None:
+        self.lane = lane
+        self._wire = wire
+        self._link = link
+        self._retry = retry
+        self._inputs = inputs
+        self._journal = journal
+        self._budget = budget
+        self._clock = clock
+        self._chance = chance
+        self._gate = gate
+        self._on_hungry = on_hungry
+        self.more_waiting = True
+        """Whether the last round of claims left something; without it, hunger is not worth another round."""
+        self.limiter = Limiter(pacing, lane.limit)
+        state = LaneState(lane.state)
+        self.health = LaneHealth(state, lane.reason)
+        self._heads: dict[str, bytes] = {}
+        self.queue = LaneQueue()
+        self._ready: deque[LineCall] = deque()
+        self._flying: set[LineCall] = set()
+        self._waiting: list[tuple[float, int, Held, int]] = []
+        self._order = 0
+        self._bytes = 0
+        self._loading: asyncio.Task[None] | None = None
+        self._timer: Timer | None = None
+        self._timer_s = 0.0
+        # lines sent in the window that began at _window_s, and the rate of the one before
+        self._window_s = clock.mono_s()
+        self._window_sent = 0
+        self._rate = 0.0
+
+    # --- what the dispatcher asks ---------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flying)
+
+    @property
+    def retrying(self) -> int:
+        return len(self._waiting)
+
+    def appetite(self) -> int:
+        """How many more lines the lane would like to have claimed."""
+        if not self.health.open:
+            return 1 - self.queue.count - len(self._ready) - len(self._flying)
+        at_hand = self.queue.count + len(self._ready)
+        return max(2 * self.limiter.limit, int(self._rate * KEEP_S)) - at_hand
+
+    def loads(self) -> dict[str, tuple[int, int]]:
+        """(in flight, retrying) by batch."""
+        loads: dict[str, tuple[int, int]] = {}
+        for line in self._flying:
+            flying, waiting = loads.get(line.held.batch.id, (0, 0))
+            loads[line.held.batch.id] = (flying + 1, waiting)
+        for _, _, held, _ in self._waiting:
+            flying, waiting = loads.get(held.batch.id, (0, 0))
+            loads[held.batch.id] = (flying, waiting + 1)
+        return loads
+
+    def held_lines(self) -> dict[str, tuple[str, int]]:
+        """Lines at hand and not yet sent, by batch: (tenant, count)."""
+        lines: dict[str, tuple[str, int]] = {}
+        for batch, count in self.queue.held():
+            lines[batch.id] = (batch.tenant_id, count)
+        for line in self._ready:
+            batch = line.held.batch
+            lines[batch.id] = (batch.tenant_id, lines.get(batch.id, ("", 0))[1] + 1)
+        return lines
+
+    async def accept(self, claim: Claim, batch: BatchRun) -> None:
+        """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
+        source = await self._inputs.get(claim.input_blob_key, claim.input_index_key)
+        records = await source.records(claim.first_line, claim.lines)
+        models = source.names.models
+        offsets = array("Q", (record.offset for record in records))
+        lengths = array("I", (record.length for record in records))
+        rewritten = 0
+        prefixes: dict[int, int] = {}
+        for place in bitmap.members(claim.pending):
+            record = records[place]
+            prefixes[place] = record.prefix
+            if models[record.model] != self.lane.key.model:
+                rewritten |= 1 << place
+        held = Held(claim, batch, offsets, lengths, rewritten)
+        batch.claims[claim.shard_id] = held
+        batch.open += held.left
+        self.queue.add(held, prefixes)
+
+    def drop(self, batch_id: str) -> None:
+        """Forget the batch: sockets of its calls are closed, nothing of it is sent or journaled any more."""
+        self.queue.drop(batch_id)
+        for line in [line for line in self._ready if line.held.batch.id == batch_id]:
+            self._ready.remove(line)
+            self._release(line)
+        kept = [entry for entry in self._waiting if entry[2].batch.id != batch_id]
+        if len(kept) != len(self._waiting):
+            heapq.heapify(kept)
+            self._waiting = kept
+        now_s = self._clock.mono_s()
+        for line in [line for line in self._flying if line.held.batch.id == batch_id]:
+            if line.call is not None:
+                line.call.abort()
+            self._flying.discard(line)
+            self.limiter.on_end(line.sent_s, now_s, Verdict.IGNORED)
+            if not self.health.open:
+                self.health.on_probe_gone()
+            self._release(line)
+        self.pump()
+
+    async def aclose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        for line in self._flying:
+            if line.call is not None:
+                line.call.abort()
+        self._flying.clear()
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Send what may be sent now; see to it that there is more to send, or a time to look again."""
+        now_s = self._clock.mono_s()
+        if self._waiting and self._waiting[0][0] <= now_s:
+            self._requeue_due(now_s)
+        if not self._gate.may_send():
+            return
+        ready = self._ready
+        room = self.limiter.room(now_s)
+        if room and not self.health.open:
+            room = min(room, self.health.may_send(now_s))
+        while room and ready:
+            room -= 1
+            self._send(ready.popleft(), now_s)
+        if self.queue.count and self._loading is None and len(ready) < self._ready_low():
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+        if self.more_waiting and not self.queue.count and len(ready) < self._ready_low():
+            self._on_hungry()
+        self._arm(now_s)
+
+    def _send(self, line: LineCall, now_s: float) -> None:
+        batch = line.held.batch
+        head = self._heads.get(batch.endpoint)
+        if head is None:
+            head = self._heads[batch.endpoint] = self._wire.head(batch.endpoint)
+        line.sent_s = now_s
+        line.attempts += 1
+        self.limiter.on_sent(now_s)
+        if not self.health.open:
+            self.health.on_probe_sent(now_s)
+        self._flying.add(line)
+        self._window_sent += 1
+        line.call = self._link.send(b"%b%d\r\n\r\n" % (head, len(line.body)), line.body, line)
+
+    def _ready_low(self) -> int:
+        """Loaded lines below which more are loaded: enough for 50 ms, for loading takes a few."""
+        return max(self.limiter.limit // 4, int(self._rate * 0.05), 8)
+
+    def _arm(self, now_s: float) -> None:
+        """One timer for whatever comes first: a line's next try, the limiter's wait, the next probe."""
+        at_s = self._waiting[0][0] if self._waiting else None
+        if self._ready or self.queue.count:
+            for other in (self.limiter.next_at(now_s), self.health.waiting_until_s):
+                if other is not None and other > now_s and (at_s is None or other < at_s):
+                    at_s = other
+        if at_s is None:
+            return
+        if self._timer is not None:
+            if self._timer_s <= at_s:
+                return
+            self._timer.cancel()
+        self._timer_s = at_s
+        self._timer = self._clock.call_at(at_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.pump()
+
+    # --- loading --------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        try:
+            while self.queue.count:
+                now_s = self._clock.mono_s()
+                self._measure(now_s)
+                if len(self._ready) >= self._ready_low() or not await self._load_some():
+                    break
+                self.pump()
+        except BatchRouterError as error:
+            log.error("lines of lane %s/%s could not be read (%s)", self.lane.key.provider, self.lane.key.model, error)
+            await self._clock.sleep(LOAD_AGAIN_S)
+        finally:
+            self._loading = None
+        self.pump()
+
+    async def _load_some(self) -> bool:
+        """Load a few lines, of whichever batches have their turn. False: the budget has no room for one more."""
+        wanted = min(LOAD_MAX, 2 * self._ready_low() - len(self._ready))
+        taken: list[tuple[Held, int, int]] = []
+        by_input: dict[tuple[str, str], list[int]] = {}
+        while len(taken) < wanted:
+            peeked = self.queue.peek()
+            if peeked is None:
+                break
+            size = peeked[0].lengths[peeked[1]]
+            if not self._budget.room(self._bytes, size):
+                break
+            self.queue.take()
+            held, place = peeked
+            reserved = self._budget.reserve(size)
+            self._bytes += reserved
+            by_input.setdefault(held.batch.input_keys, []).append(len(taken))
+            taken.append((held, place, reserved))
+        if not taken:
+            return False
+        texts: dict[int, bytes] = {}
+        try:
+            for keys, numbers in by_input.items():
+                source = await self._inputs.get(*keys)
+                spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
+                texts.update(zip(numbers, await source.lines(spans), strict=True))
+        except BaseException:
+            for held, place, reserved in reversed(taken):
+                self._give(reserved)
+                self.queue.put_back(held, place)
+            raise
+        for number, (held, place, reserved) in enumerate(taken):
+            if held.shard_id not in held.batch.claims:  # dropped meanwhile
+                self._give(reserved)
+                continue
+            custom_id, body = decode_line(texts[number])
+            if held.rewritten >> place & 1:
+                body = self._wire.encode(body)
+            line = LineCall(self, held, place, custom_id, body, reserved)
+            if held.attempts:
+                line.attempts = held.attempts.pop(place, 0)
+            self._ready.append(line)
+        return True
+
+    def _measure(self, now_s: float) -> None:
+        passed_s = now_s - self._window_s
+        if passed_s >= 0.1:
+            self._rate = self._window_sent / passed_s
+            self._window_s = now_s
+            self._window_sent = 0
+
+    # --- how calls end --------------------------------------------------------------------------------------------
+
+    def on_reply(self, line: LineCall) -> None:
+        now_s = self._clock.mono_s()
+        self._flying.discard(line)
+        chunks = line.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._budget.learn(len(body))
+        status = line.status
+        signals = read_signals(status, line.headers, self._clock.unix_ms() / 1000)
+        reply = self._wire.decode(status, body)
+        if 200 <= status < 300 and reply.usable:
+            self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, reply.tokens.input + reply.tokens.output)
+            self.health.on_answer(line.sent_s, now_s)
+            self._finish(line, Outcome.SUCCEEDED, reply, now_s)
+            self.pump()
+            return
+        error = None if reply.usable else ReplyBroken("the reply is not JSON")
+        kind = classify(status, reply.code, error, signals)
+        retry_after_s = signals.retry_after_s
+        if retry_after_s is None and kind is Kind.BUSY:
+            retry_after_s = read_body_retry(body)
+        self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals)
+        self._after_failure(line, kind, reply, reason_of(status, reply.code, error), now_s, retry_after_s)
+        self.pump()
+
+    def on_failure(self, line: LineCall, error: TransportError) -> None:
+        now_s = self._clock.mono_s()
+        self._flying.discard(line)
+        kind = classify(None, None, error, NO_SIGNALS, reused=True)
+        self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error))
+        self._after_failure(line, kind, error, reason_of(None, None, error), now_s, None)
+        self.pump()
+
+    def _after_failure(
+        self,
+        line: LineCall,
+        kind: Kind,
+        end: Reply | TransportError,
+        reason: str,
+        now_s: float,
+        retry_after_s: float | None,
+    ) -> None:
+        held, place, sent_s = line.held, line.place, line.sent_s
+        tries = held.tries.get(place, NO_TRIES)
+        number = held.shard_id << 16 | place
+        if kind is Kind.LINE_FAULT:
+            self.health.on_answer(sent_s, now_s)
+        else:
+            self.health.on_failure(kind, number, tries.counted, sent_s, now_s, reason)
+        step = next_step(
+            kind,
+            tries,
+            sent_s,
+            now_s,
+            held.batch.deadline_s,
+            self.health.view(number),
+            self._retry,
+            self._chance.fraction(),
+            retry_after_s,
+            reason,
+        )
+        if isinstance(step, Again):
+            if kind is Kind.BUSY and retry_after_s is not None:
+                self.health.on_wait(now_s + retry_after_s, now_s, reason)
+                self.limiter.pause_until(now_s + retry_after_s)
+            held.tries[place] = step.tries
+            self._order += 1
+            heapq.heappush(self._waiting, (step.at_s, self._order, held, place))
+            held.attempts[place] = line.attempts
+            self._release(line)
+        elif isinstance(step, PauseLane):
+            self.health.on_lane_down(step.reason, sent_s, now_s, step.until_s)
+            held.tries[place] = step.tries
+            held.attempts[place] = line.attempts
+            self._release(line)
+            self.queue.put_back(held, place)
+        else:
+            self._finish(line, Outcome.FAILED, end, now_s)
+
+    def _requeue_due(self, now_s: float) -> None:
+        while self._waiting and self._waiting[0][0] <= now_s:
+            _, _, held, place = heapq.heappop(self._waiting)
+            self.queue.put_back(held, place)
+
+    def _finish(self, line: LineCall, outcome: Outcome, end: Reply | TransportError, now_s: float) -> None:
+        held = line.held
+        batch = held.batch
+        number = held.first_line + line.place
+        model = None
+        finish = 0
+        tokens = NO_TOKENS
+        if isinstance(end, Reply):
+            tokens, finish, model = end.tokens, end.finish, end.model
+            text = response_line(
+                batch.prefix, number, line.attempts, line.custom_id, line.status, end.body, _request_id(line.headers)
+            )
+            if not end.usable:
+                text = error_line(batch.prefix, number, line.custom_id, _NOT_JSON)
+        else:
+            text = error_line(batch.prefix, number, line.custom_id, _transport_error(end))
+        held.tries.pop(line.place, None)
+        held.left -= 1
+        if not held.left:
+            batch.claims.pop(held.shard_id, None)
+        batch.open -= 1
+        size = len(text)
+        self._budget.adjust(line.taken, size)
+        self._bytes -= line.taken
+        self._journal.add(
+            batch.id,
+            text,
+            (
+                number,
+                held.range_no,
+                held.shard_id,
+                held.epoch,
+                outcome,
+                finish,
+                line.status,
+                min(line.attempts, 0xFFFF),
+                min(int((now_s - line.sent_s) * 1000), 0xFFFFFFFF),
+                self.lane.id,
+                tokens.input,
+                tokens.cached,
+                tokens.output,
+                tokens.reasoning,
+            ),
+            size,
+            model=model,
+        )
+        if not batch.open:
+            self._journal.flush(batch.id)
+
+    def _release(self, line: LineCall) -> None:
+        self._give(line.taken)
+        line.taken = 0
+
+    def _give(self, taken: int) -> None:
+        self._budget.give(taken)
+        self._bytes -= taken
+
+
+_NOT_JSON = b'{"code":"invalid_reply","message":"The upstream answered with something that is not JSON."}'
+_TRANSPORT_CODES = {
+    "ConnectFailed": "connection_error",
+    "ReplyTimeout": "timeout",
+    "ReplyTooLarge": "reply_too_large",
+    "ReplyBroken": "invalid_reply",
+    "ConnectionLost": "connection_error",
+}
+
+
+def _transport_error(error: TransportError) -> bytes:
+    """The `error` of a line whose last try brought no whole reply: code and message, nothing else (contract 3)."""
+    code = _TRANSPORT_CODES.get(type(error).__name__, "connection_error")
+    return msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    """The upstream's own id of the request, if it can stand in JSON as it is."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            if 0 < len(value) <= 128 and value.isascii() and value.translate(None, b"-_.:").isalnum():
+                return value
+            return None
+    return None

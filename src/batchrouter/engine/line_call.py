@@ -1,0 +1,63 @@
+"""One line under way: what it sends, and the reply as it comes. The only object that dispatch makes per line."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from batchrouter.engine.held import Held
+from batchrouter.errors import TransportError
+from batchrouter.ports.transport import Call
+
+
+class Owner(Protocol):
+    """Who hears how a call ended."""
+
+    def on_reply(self, line: LineCall) -> None: ...
+
+    def on_failure(self, line: LineCall, error: TransportError) -> None: ...
+
+
+class LineCall:
+    """A `Sink`. `taken` is what it holds of the byte budget; `attempts` counts requests sent, this one included."""
+
+    __slots__ = (
+        "attempts",
+        "body",
+        "call",
+        "chunks",
+        "custom_id",
+        "headers",
+        "held",
+        "owner",
+        "place",
+        "sent_s",
+        "status",
+        "taken",
+    )
+
+    def __init__(self, owner: Owner, held: Held, place: int, custom_id: bytes, body: bytes, taken: int) -> None:
+        self.owner = owner
+        self.held = held
+        self.place = place
+        self.custom_id = custom_id
+        self.body = body
+        self.taken = taken
+        self.attempts = 0
+        self.sent_s = 0.0
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.chunks: list[bytes] = []
+        self.call: Call | None = None
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.headers = headers
+
+    def on_chunk(self, data: bytes) -> None:
+        self.chunks.append(data)
+
+    def on_end(self) -> None:
+        self.owner.on_reply(self)
+
+    def on_error(self, error: TransportError) -> None:
+        self.owner.on_failure(self, error)

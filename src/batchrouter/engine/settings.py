@@ -1,0 +1,35 @@
+"""The engine's numbers, each with its unit in its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from batchrouter.domain.retry import RetrySettings
+from batchrouter.domain.validation import BatchLimits
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """`alone`: the folder lock proves that no other worker lives.
+
+    `flush_s` and `flush_bytes` bound a segment; one of at most `inline_bytes` lives in its database row. `budget_bytes`
+    bounds requests, replies and unflushed lines together. `line_margin_s` is kept before a deadline for closing.
+    """
+
+    alone: bool = True
+    lease_ms: int = 30_000
+    poll_s: float = 1.0
+    flush_s: float = 0.1
+    flush_bytes: int = 256 * 1024
+    inline_bytes: int = 32 * 1024
+    budget_bytes: int = 48 * MIB
+    close_grace_s: float = 1.0
+    shutdown_grace_s: float = 30.0
+    output_expires_s: int = 30 * 86_400
+    linger_ms: int = 3_600_000
+    sweep_every_s: float = 60.0
+    limits: BatchLimits = field(default_factory=BatchLimits)
+    endpoints: tuple[str, ...] = ()
+    retry: RetrySettings = field(default_factory=RetrySettings)

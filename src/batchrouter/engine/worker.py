@@ -1,0 +1,272 @@
+"""One worker: the loops that move batches, and their start and stop.
+
+Each loop is only `wait, then run_once`; what is done, and what it returns, is in the parts. All of them meet in the
+store alone, so that any of them may die at any moment and another carry on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.routing import Router
+from batchrouter.domain.shard import Beat, Duty, LaneKey
+from batchrouter.engine.closing import Closer
+from batchrouter.engine.dispatch import Connection, Dispatcher
+from batchrouter.engine.fold import Folder
+from batchrouter.engine.ingest import decide
+from batchrouter.engine.leases import Lease
+from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.sweep import Sweeper
+from batchrouter.errors import BatchRouterError, StaleLease
+from batchrouter.ports.blobs import Blobs
+from batchrouter.ports.calls import Calls
+from batchrouter.ports.clock import Chance, Clock
+from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.wake import Wake
+
+log = logging.getLogger(__name__)
+
+DUTIES_AT_ONCE = 16
+FAULT_WAIT_S = 1.0
+
+
+class Worker:
+    """`run_once` of each part may be called by hand (tests do); `start` and `stop` run them as loops."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        calls: Calls,
+        blobs: Blobs,
+        wake: Wake,
+        clock: Clock,
+        chance: Chance,
+        settings: EngineSettings,
+        router: Router,
+        connect: Callable[[LaneKey], Connection],
+    ) -> None:
+        self._ledger = ledger
+        self._calls = calls
+        self._blobs = blobs
+        self._wake = wake
+        self._clock = clock
+        self._chance = chance
+        self._settings = settings
+        self._router = router
+        self._connect = connect
+        self._claim_now = asyncio.Event()
+        self._duty_now = asyncio.Event()
+        self._fold_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begin_incarnation()
+
+    def _begin_incarnation(self) -> None:
+        """A worker that lost its lease goes on under a new name, with nothing of what it had."""
+        self.id = f"w-{self._chance.hex(16)}"
+        self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
+        self.dispatcher = Dispatcher(
+            self._ledger,
+            self._calls,
+            self._blobs,
+            self._clock,
+            self._chance,
+            self._settings,
+            self.id,
+            self._connect,
+            may_send=self._lease.held,
+            hungry=self._claim_now.set,
+            drained=self._duty_now.set,
+        )
+        self.closer = Closer(
+            self._ledger,
+            self._calls,
+            self._blobs,
+            self._clock,
+            self._chance,
+            self.dispatcher.journal,
+            self._settings,
+            self.id,
+        )
+        self.folder = Folder(self._ledger, self._calls, self._blobs, self._chance)
+        self.sweeper = Sweeper(self._ledger, self._calls, self._blobs, self._clock, self._settings.linger_ms)
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def enlist(self) -> None:
+        asked_s = self._clock.boot_s()
+        await self._calls.write(
+            self._ledger.enlist, self.id, self._clock.unix_ms(), self._settings.lease_ms, alone=self._settings.alone
+        )
+        self._lease.begin(asked_s)
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self.enlist()
+        self._lease.start()
+        every_s = self._settings.poll_s
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="listen"),
+            self._loop_of("duties", self._duty_now, every_s, self._all_duties),
+            self._loop_of("claims", self._claim_now, every_s, self.claims_once),
+            self._loop_of("folds", self._fold_now, every_s, self._all_folds),
+            self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
+            self._loop_of("ticks", asyncio.Event(), min(1.0, every_s), self.tick),
+        ]
+
+    async def stop(self, grace_s: float) -> None:
+        """Send nothing more, let calls finish for `grace_s`, flush, give everything back."""
+        for task in self._tasks:
+            if task.get_name() != "ticks":
+                task.cancel()
+        await self.dispatcher.drain(grace_s)
+        await self.aclose()
+        await self._calls.write(self._ledger.resign, self.id)
+
+    async def aclose(self) -> None:
+        """Stop at once; nothing is given back, the lease will end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await asyncio.get_running_loop().run_in_executor(None, self._lease.stop)
+        await self.dispatcher.aclose()
+
+    # --- the parts ----------------------------------------------------------------------------------------------------
+
+    async def duties_once(self) -> int:
+        """Take and do the steps that batches need; returns how many were done."""
+        duties = await self._calls.write(self._ledger.take_duties, self.id, self._clock.unix_ms(), DUTIES_AT_ONCE)
+        if not duties:
+            return 0
+        done = await asyncio.gather(*(self._guarded(duty) for duty in duties))
+        self._claim_now.set()
+        return sum(done)
+
+    async def _guarded(self, duty: Duty) -> bool:
+        """A batch that cannot take its step must not hold up the others."""
+        try:
+            return await self._step(duty)
+        except StaleLease:
+            return False
+        except BatchRouterError as error:
+            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error)
+            return False
+
+    async def _step(self, duty: Duty) -> bool:
+        """The step that the duty's state asks for; see `Duty`."""
+        now_ms = self._clock.unix_ms()
+        match duty.state:
+            case BatchState.VALIDATING:
+                return await self._plan(duty)
+            case BatchState.CANCELLING if not duty.planned:
+                self.dispatcher.drop(duty.batch_id)
+                return await self._plan(duty)
+            case BatchState.IN_PROGRESS:
+                event = BatchEvent.COMPLETE if duty.done == duty.total else BatchEvent.EXPIRE
+                if not await self._calls.write(self._ledger.close, self.id, duty, event, now_ms):
+                    return False
+                self.dispatcher.drop(duty.batch_id)
+                self._duty_now.set()
+                return True
+            case BatchState.FINALIZING | BatchState.CANCELLING:
+                self.dispatcher.drop(duty.batch_id)
+                ended = await self.closer.finish(duty)
+                self._fold_now.set()
+                return ended
+            case _:
+                return False
+
+    async def _plan(self, duty: Duty) -> bool:
+        decision = await decide(duty, self._blobs, self._router, self._settings.limits)
+        applied = await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
+        if duty.state is BatchState.CANCELLING:
+            self._duty_now.set()
+        return applied
+
+    async def claims_once(self) -> int:
+        return await self.dispatcher.claim()
+
+    async def tick(self) -> int:
+        """Once a second: the loop is alive, and this is what it has and what it learnt."""
+        self._lease.tick(self.dispatcher.loads())
+        self.dispatcher.pump_all()
+        return await self.dispatcher.note_lanes()
+
+    # --- the loops ----------------------------------------------------------------------------------------------------
+
+    async def _all_duties(self) -> int:
+        total = 0
+        while done := await self.duties_once():
+            total += done
+        return total
+
+    async def _all_folds(self) -> int:
+        total = 0
+        while done := await self.folder.run_once():
+            total += done
+        return total
+
+    async def _sweep(self) -> int:
+        return await self.sweeper.run_once()
+
+    async def _listen(self) -> None:
+        """People's hints: a batch was made or cancelled."""
+        while True:
+            if await self._wake.wait(60.0):
+                self._duty_now.set()
+
+    def _loop_of(
+        self, name: str, now: asyncio.Event, every_s: float, run: Callable[[], Awaitable[int]]
+    ) -> asyncio.Task[None]:
+        return asyncio.create_task(self._repeat(name, now, every_s, run), name=name)
+
+    async def _repeat(self, name: str, now: asyncio.Event, every_s: float, run: Callable[[], Awaitable[int]]) -> None:
+        """Run, then wait for a hint or for `every_s`. A fault is told and tried again; it never ends the loop."""
+        while True:
+            now.clear()
+            try:
+                await run()
+            except BatchRouterError as error:
+                log.error("%s: %s", name, error)
+                await self._clock.sleep(FAULT_WAIT_S)
+            except Exception:
+                log.exception("%s failed", name)
+                await self._clock.sleep(FAULT_WAIT_S)
+            try:
+                async with asyncio.timeout(every_s):
+                    await now.wait()
+            except TimeoutError:
+                pass
+
+    # --- the lease ----------------------------------------------------------------------------------------------------
+
+    def _hand_beat(self, beat: Beat) -> None:
+        """In the lease's thread: hand over to the loop, unless nothing is to be done."""
+        if self._loop is not None and (not beat.alive or beat.closing or beat.reaped):
+            self._loop.call_soon_threadsafe(self._on_beat, beat)
+
+    def _on_beat(self, beat: Beat) -> None:
+        if not beat.alive:
+            log.error("worker %s lost its lease; it drops its lines and begins anew", self.id)
+            self._tasks.append(asyncio.create_task(self._begin_anew()))
+            return
+        for batch_id in beat.closing:
+            self.dispatcher.drop(batch_id)
+        if beat.closing:
+            self._duty_now.set()
+        if beat.reaped:
+            self._claim_now.set()
+
+    async def _begin_anew(self) -> None:
+        lost, lease = self.dispatcher, self._lease
+        lost.drop_all()
+        await asyncio.get_running_loop().run_in_executor(None, lease.stop)
+        await lost.aclose()
+        self._begin_incarnation()
+        await self.enlist()
+        self._lease.start()
