@@ -1,0 +1,143 @@
+"""Batches in memory, as people see them: create, look, cancel."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from batchrouter.adapters.memory.state import BatchRow, Part, atomic
+from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
+from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.errors import IllegalTransition, StoreError
+from batchrouter.ports.catalog import Created, Page
+
+KEY_HOLDS_MS = 24 * 60 * 60 * 1000
+RESENT_HOLDS_MS = 15 * 60 * 1000
+
+
+class Batches(Part):
+    __slots__ = ()
+
+    @atomic
+    def create_batch(self, new: NewBatch, *, now_ms: int) -> Created:
+        known = self._made_before(new, now_ms)
+        if known is not None:
+            if new.idempotency_key is not None and known.new.body_hash != new.body_hash:
+                return Created(None, fresh=False, conflict=True)
+            return Created(known.told(), fresh=False)
+        if new.id in self._state.batches:
+            raise StoreError(f"a batch {new.id} exists")
+        row = self._insert(new, now_ms)
+        return Created(row.told(), fresh=True)
+
+    @atomic
+    def batch(self, tenant_id: str, batch_id: str) -> Batch | None:
+        row = self._batch_row(tenant_id, batch_id)
+        return None if row is None else row.told()
+
+    @atomic
+    def batches(self, tenant_id: str, *, after: str | None, limit: int) -> Page[Batch] | None:
+        rows = [row for row in self._state.batches.values() if row.batch.tenant_id == tenant_id][::-1]
+        if after is not None:
+            start = next((place for place, row in enumerate(rows) if row.batch.id == after), None)
+            if start is None:
+                return None
+            rows = rows[start + 1 :]
+        return Page(tuple(row.told() for row in rows[:limit]), len(rows) > limit)
+
+    @atomic
+    def cancel_batch(self, tenant_id: str, batch_id: str, now_ms: int) -> Batch | None:
+        row = self._batch_row(tenant_id, batch_id)
+        if row is None:
+            return None
+        with suppress(IllegalTransition):  # it had begun to close, or had ended: that stands
+            self._state.enter(row, BatchEvent.CANCEL, now_ms, closing=BatchEvent.CANCEL)
+        return row.told()
+
+    @atomic
+    def lane_shares(self, batch_id: str) -> list[LaneShare]:
+        row = self._state.batches.get(batch_id)
+        if row is None:
+            return []
+        lane_ids = {shard.lane_id for shard in row.shards.values()} | row.lane_done.keys()
+        return [self._share(row, lane_id) for lane_id in sorted(lane_ids & self._state.lanes.keys())]
+
+    @atomic
+    def events(self, batch_id: str, after: int, limit: int) -> list[Event]:
+        row = self._state.batches.get(batch_id)
+        if row is None:
+            return []
+        return [replace(event, data=dict(event.data)) for event in row.events if event.no > after][:limit]
+
+    def _share(self, row: BatchRow, lane_id: int) -> LaneShare:
+        """Lines that a worker holds and has not sent are waiting too: the four numbers add up to the lane's lines."""
+        lane = self._state.lanes[lane_id]
+        loads = [
+            load
+            for worker in self._state.workers.values()
+            for load in worker.loads
+            if load.lane_id == lane_id and load.batch_id == row.batch.id
+        ]
+        in_flight, retrying = sum(load.in_flight for load in loads), sum(load.retrying for load in loads)
+        pending = sum(
+            row.pending(shard).bit_count() for shard in row.shards.values() if shard.open and shard.lane_id == lane_id
+        )
+        return LaneShare(
+            lane_id=lane_id,
+            provider=lane.key.provider,
+            model=lane.key.model,
+            waiting=max(0, pending - in_flight - retrying),
+            in_flight=in_flight,
+            retrying=retrying,
+            done=row.lane_done.get(lane_id, 0),
+            limit=lane.limit,
+            state=lane.state,
+            reason=lane.reason,
+            until_ms=lane.until_ms,
+        )
+
+    def _made_before(self, new: NewBatch, now_ms: int) -> BatchRow | None:
+        """The batch that an earlier sending of the same request made; newest first."""
+        for row in reversed(self._state.batches.values()):
+            old, age_ms = row.new, now_ms - row.made_ms
+            if (old.tenant_id, old.route, old.idempotency_key) != (new.tenant_id, new.route, new.idempotency_key):
+                continue
+            if new.idempotency_key is not None:
+                if age_ms < KEY_HOLDS_MS:
+                    return row
+            elif (
+                new.resent
+                and age_ms < RESENT_HOLDS_MS
+                and (old.api_key_id, old.body_hash) == (new.api_key_id, new.body_hash)
+            ):
+                return row
+        return None
+
+    def _insert(self, new: NewBatch, now_ms: int) -> BatchRow:
+        state = self._state
+        batch = Batch(
+            id=new.id,
+            seq=len(state.batches) + 1,
+            tenant_id=new.tenant_id,
+            state=BatchState.VALIDATING,
+            endpoint=new.endpoint,
+            completion_window=new.completion_window,
+            input_file_id=new.input_file_id,
+            metadata=None if new.metadata is None else dict(new.metadata),
+            output_expires_after_s=new.output_expires_after_s,
+            created_ms=new.created_ms,
+            expires_ms=new.expires_ms,
+        )
+        row = BatchRow(batch, new, now_ms)
+        source = state.files.get(new.input_file_id)
+        if source is not None and source.file.tenant_id == new.tenant_id and source.there(now_ms):
+            row.input_blob_key = source.file.blob_key
+            row.input_index_key = source.file.index_key
+            row.input_bytes = source.file.bytes
+        state.batches[new.id] = row
+        state.tell(row, now_ms)
+        return row
+
+    def _batch_row(self, tenant_id: str, batch_id: str) -> BatchRow | None:
+        row = self._state.batches.get(batch_id)
+        return row if row is not None and row.batch.tenant_id == tenant_id else None

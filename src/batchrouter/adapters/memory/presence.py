@@ -1,0 +1,48 @@
+"""Workers and their leases in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from batchrouter.adapters.memory.state import Part, WorkerRow, atomic
+from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.shard import Beat, Load
+
+OPEN = frozenset({BatchState.VALIDATING, BatchState.IN_PROGRESS})
+
+
+class Presence(Part):
+    __slots__ = ()
+
+    @atomic
+    def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
+        if alone:
+            # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
+            for other in self._holders() - {worker}:
+                self._state.free_worker(other)
+        self._state.workers[worker] = WorkerRow(now_ms + lease_ms)
+
+    @atomic
+    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+        state = self._state
+        mine = state.workers.get(worker)
+        if mine is not None:
+            # A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts.
+            mine.lease_until_ms = now_ms + lease_ms
+            mine.loads = tuple(loads)
+        lapsed = [name for name, row in state.workers.items() if row.lease_until_ms <= now_ms and name != worker]
+        reaped = sum(state.free_worker(name) for name in lapsed)
+        if mine is None:
+            return Beat(alive=False, reaped=reaped)
+        named = {load.batch_id for load in loads}
+        running = {batch_id for batch_id in named & state.batches.keys() if state.batches[batch_id].batch.state in OPEN}
+        return Beat(alive=True, closing=frozenset(named - running), reaped=reaped)
+
+    @atomic
+    def resign(self, worker: str) -> None:
+        self._state.free_worker(worker)
+
+    def _holders(self) -> set[str]:
+        rows = self._state.batches.values()
+        owners = {shard.owner for row in rows for shard in row.shards.values()} | {row.duty_owner for row in rows}
+        return {owner for owner in owners if owner is not None} | self._state.workers.keys()

@@ -1,0 +1,39 @@
+"""The store in memory: the double for tests, held to the same suite as the real ones."""
+
+from __future__ import annotations
+
+from batchrouter.adapters.memory.batches import Batches
+from batchrouter.adapters.memory.duties import Duties
+from batchrouter.adapters.memory.files import Files, Uploads
+from batchrouter.adapters.memory.folding import Folding, Sweeping
+from batchrouter.adapters.memory.keys import Keys
+from batchrouter.adapters.memory.lanes import Lanes
+from batchrouter.adapters.memory.presence import Presence
+from batchrouter.adapters.memory.shards import Shards
+from batchrouter.adapters.memory.state import State
+from batchrouter.ports.catalog import Catalog
+from batchrouter.ports.ledger import Ledger
+
+
+class MemoryCatalog(Keys, Files, Uploads, Batches):
+    """`ports.catalog.Catalog` over a shared state."""
+
+    __slots__ = ()
+
+
+class MemoryLedger(Presence, Duties, Shards, Folding, Lanes, Sweeping):
+    """`ports.ledger.Ledger` over a shared state."""
+
+    __slots__ = ()
+
+
+class MemoryStore:
+    """Both sides of one store. It lives as long as the object: nothing is kept."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.catalog: Catalog = MemoryCatalog(self.state)
+        self.ledger: Ledger = MemoryLedger(self.state)
+
+    def close(self) -> None:
+        """Nothing to close; here because every store has it."""
