@@ -31,6 +31,8 @@ class RateBuckets:
         return 0.0 if rate_s is None else max(1.0, rate_s)
 
     def _fill(self, now_s: float) -> None:
+        if now_s == self._at_s:
+            return
         passed_s = 0.0 if self._at_s is None else max(0.0, now_s - self._at_s)
         self._at_s = now_s
         if self._requests_s is not None:

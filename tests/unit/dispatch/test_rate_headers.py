@@ -91,6 +91,13 @@ def test_openai_limits() -> None:
     assert signals.should_retry is False
 
 
+def test_a_limit_with_something_left_is_not_waited_for() -> None:
+    """A reset alone, or beside what remains, is no wait."""
+    headers = [(b"x-ratelimit-remaining-requests", b"1"), (b"x-ratelimit-reset-requests", b"9s")]
+    assert read_signals(200, headers, NOW).exhausted_s is None
+    assert read_signals(200, headers[1:], NOW).exhausted_s is None
+
+
 def test_anthropic_resets_are_moments_and_the_tightest_token_limit_counts() -> None:
     """Of input and output tokens the one with the smaller share left is told; `exhausted_s` sees them all."""
     signals = read_signals(

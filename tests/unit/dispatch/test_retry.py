@@ -142,6 +142,7 @@ def test_a_line_that_fails_while_others_are_answered_fails_after_eight_tries() -
     assert waits[0] == 0.375
     assert tries.counted == 7
     assert step(Kind.TRANSIENT, ANSWERING, tries) == Settle()
+    assert step(Kind.TRANSIENT, LaneView(100.0, others_failing=True), tries) == Settle(), "others fail, but not all"
 
 
 def test_nothing_is_counted_while_the_lane_answers_nobody() -> None:
