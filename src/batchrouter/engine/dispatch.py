@@ -105,8 +105,8 @@ class Dispatcher:
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
             by_lane.setdefault(group.lane_id, []).append(group)
-        for lane_id, runner in self._runners.items():
-            runner.more_waiting = lane_id in by_lane
+        for lane_id, each in self._runners.items():
+            each.more_waiting = lane_id in by_lane
         claimed = 0
         for lane_id, waiting in by_lane.items():
             runner = await self._runner(lane_id)
