@@ -60,10 +60,11 @@ class JsonType(IntEnum):
     NONE = 0
     NULL = 1
     BOOLEAN = 2
-    NUMBER = 3
-    STRING = 4
-    ARRAY = 5
-    OBJECT = 6
+    INTEGER = 3
+    DECIMAL = 4
+    STRING = 5
+    ARRAY = 6
+    OBJECT = 7
 
 
 class _Words(NamedTuple):
@@ -154,7 +155,8 @@ _GOT = {
     JsonType.NONE: "nothing",
     JsonType.NULL: "null",
     JsonType.BOOLEAN: "a boolean",
-    JsonType.NUMBER: "a number",
+    JsonType.INTEGER: "an integer",
+    JsonType.DECIMAL: "a decimal number",
     JsonType.STRING: "a string",
     JsonType.ARRAY: "an array",
     JsonType.OBJECT: "an object",

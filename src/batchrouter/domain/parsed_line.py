@@ -84,6 +84,7 @@ _decode_str = msgspec.json.Decoder(str).decode
 _role_first = re.compile(rb'\{\s*"role"\s*:\s*"(?:(system"|developer")|)').match
 _LEADING_ROLES = frozenset((b'"system"', b'"developer"'))
 _numbers_first = re.compile(rb"\[\s*[-0-9]").match
+_decimal_sign = re.compile(rb"[.eE]").search
 _strings = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -106,7 +107,10 @@ _STREAM, _MESSAGES, _INPUT, _PROMPT = (int(flag) for flag in IndexFlag)
 
 def json_type(value: Raw) -> JsonType:
     """Of one JSON value; NONE for an absent one."""
-    return _JSON_TYPES.get(bytes(memoryview(value)[:1]), JsonType.NUMBER)
+    kind = _JSON_TYPES.get(bytes(memoryview(value)[:1]))
+    if kind is None:
+        return JsonType.DECIMAL if _decimal_sign(value) else JsonType.INTEGER
+    return kind
 
 
 def parse_line(data: bytes) -> ParsedLine:
