@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -15,11 +16,6 @@ import msgspec
 from batchrouter.errors import ConfigError
 from batchrouter.simulator.script import Script, load_script, parse_latency, script_from
 from batchrouter.simulator.server import Settings, Simulator
-
-try:
-    import uvloop
-except ImportError:  # where it has no wheel: slower, but the same
-    uvloop = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +52,7 @@ def serve(options: ServeOptions) -> None:
     """Run until SIGTERM or SIGINT. Prints one line when it listens. Raises ConfigError before that."""
     simulator = Simulator(script_of(options), settings_of(options))
     _raise_open_files()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(simulator, options))
 
 
@@ -108,6 +104,15 @@ async def _run(simulator: Simulator, options: ServeOptions) -> None:
         await stopping.wait()
     finally:
         await simulator.stop()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; else the standard loop, slower but the same."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _announce(url: str, as_json: bool) -> None:

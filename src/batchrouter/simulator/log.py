@@ -21,7 +21,7 @@ CLIENT_CLOSED = "client_closed"
 class Entry(msgspec.Struct, gc=False, omit_defaults=True):
     """One request. `ms` and `sent_ms` are milliseconds since the log began.
 
-    `end` is `waiting` (no reply yet), `sent` (all of the reply was handed to the socket), `broken` (a fault cut it short)
+    `end` is `waiting` (no reply yet), `sent` (the reply was handed to the socket), `broken` (a fault cut it short)
     or `client_closed` (the client went before its reply). `status` is 0 while no status line was sent. `headers` and
     `text`, the body, are there only when the simulator was told to keep them.
     """

@@ -55,6 +55,7 @@ def expected_key(body: bytes) -> str:
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Raises ApiError 400 when the body is no JSON or has members of the wrong type."""
     try:
+        body.decode()  # msgspec does not look at the text of members that it skips
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise ApiError(400, f"The body does not fit this endpoint: {error}", code="invalid_type") from error
