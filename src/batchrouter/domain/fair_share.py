@@ -156,13 +156,14 @@ class Turns:
     ready any more. The shares of tenants follow their weights over time, whatever number of batches each has.
     """
 
-    __slots__ = ("_batches", "_tenant_of", "_tenants", "_weights")
+    __slots__ = ("_batches", "_current", "_tenant_of", "_tenants", "_weights")
 
     def __init__(self) -> None:
         self._tenants = _Stride()
         self._batches: dict[str, _Stride] = {}
         self._tenant_of: dict[str, str] = {}
         self._weights: dict[str, int] = {}
+        self._current: str | None = None
 
     def __len__(self) -> int:
         """Batches that have a line ready."""
@@ -184,6 +185,8 @@ class Turns:
         tenant = self._tenant_of.pop(batch, None)
         if tenant is None:
             return
+        if batch == self._current:
+            self._current = None
         batches = self._batches[tenant]
         batches.remove(batch)
         if not batches:
@@ -191,13 +194,18 @@ class Turns:
 
     def next(self) -> str | None:
         """The batch to serve, None when no batch is ready; the same one until it is charged or removed."""
-        tenant = self._tenants.first()
-        return None if tenant is None else self._batches[tenant].first()
+        if self._current is None:
+            tenant = self._tenants.first()
+            if tenant is not None:
+                self._current = self._batches[tenant].first()
+        return self._current
 
     def charge(self, batch: str, lines: int) -> None:
-        """`lines` of the batch went out. Charge before `remove`; a batch that is not ready is ignored."""
+        """`lines` of the batch went out, and its turn is over. Charge before `remove`; strangers are ignored."""
         tenant = self._tenant_of.get(batch)
         if tenant is None:
             return
+        if batch == self._current:
+            self._current = None
         self._batches[tenant].charge(batch, lines)
         self._tenants.charge(tenant, lines / self._weights[tenant])

@@ -90,6 +90,7 @@ class LaneHealth:
     """
 
     __slots__ = (
+        "_certain",
         "_failures",
         "_interval_s",
         "_next_s",
@@ -112,6 +113,7 @@ class LaneHealth:
         self.reason = None if self.open else reason
         self.last_answer_s = NEVER
         self._since_s = NEVER
+        self._certain = False
         self._next_s = 0.0
         self._interval_s = self._first_interval()
         self._probe_sent_s: float | None = None
@@ -164,14 +166,17 @@ class LaneHealth:
         self.last_answer_s = now_s
         if not self._quiet:
             self._forget_failures()
-        # An answer to a call from before a pause says nothing about what a person has mended since.
-        if not self.open and (sent_s >= self._since_s or self.state is LaneState.UNREACHABLE):
+        # An answer to a call from before a refused key says nothing about what a person has mended since.
+        if not self.open and (sent_s >= self._since_s or not self._certain):
             self._move(LaneEvent.ANSWER, now_s, self.reason)
 
     def on_failure(self, kind: Kind, line: int, counted: int, sent_s: float, now_s: float, reason: str) -> None:
-        """Any other end after which the line tries again or is settled. `line` tells the lane's lines apart;
-        `counted` is what counted against the line before this call.
+        """Any other end but a certain refusal: LANE_DOWN belongs to `on_lane_down` and does nothing here.
+
+        `line` tells the lane's lines apart; `counted` is what counted against the line before this call.
         """
+        if kind is Kind.LANE_DOWN:
+            return
         if self._ends_probe(sent_s):
             if kind is Kind.BUSY and self.state is LaneState.UNREACHABLE:
                 self._move(LaneEvent.ANSWER, now_s, None)
@@ -194,18 +199,26 @@ class LaneHealth:
 
     def on_wait(self, until_s: float, now_s: float, reason: str) -> None:
         """The upstream said when to come back; the longest wait holds. The limiter keeps it too: this is for people."""
-        if until_s > now_s and not (self.state is LaneState.WAITING and until_s <= self._next_s):
+        if until_s > now_s and self.state is not LaneState.PAUSED and (self.open or until_s > self._next_s):
             self._move(LaneEvent.WAIT, now_s, reason, until_s)
 
-    def on_lane_down(self, reason: str, sent_s: float, now_s: float, until_s: float | None = None) -> None:
-        """`PauseLane` was decided about a call sent at `sent_s`. The rest of a burst of refusals changes nothing."""
+    def on_lane_down(
+        self, reason: str, sent_s: float, now_s: float, until_s: float | None = None, certain: bool = True
+    ) -> None:
+        """`PauseLane` was decided about a call sent at `sent_s`. The rest of a burst of refusals changes nothing.
+
+        Not `certain`: any answer ends the pause, even one to a call from before it; otherwise one forbidden prompt that
+        is refused before the first of the others is answered would hold up its lane.
+        """
         probe = self._ends_probe(sent_s)
         if self.state is LaneState.PAUSED:
+            self._certain = self._certain or certain
             if probe:
                 self.reason = reason
                 self._schedule(now_s)
         elif sent_s >= self._since_s:
             self._move(LaneEvent.REFUSAL, now_s, reason)
+            self._certain = certain
         else:
             return
         if until_s is not None and self.state is LaneState.PAUSED:
@@ -222,12 +235,13 @@ class LaneHealth:
 
     def _move(self, event: LaneEvent, now_s: float, reason: str | None, until_s: float | None = None) -> None:
         state = LANE[self.state][event]
-        if state is self.state and state is not LaneState.WAITING:
+        if state is self.state and until_s is None:
             return
         self.state = state
         self.open = state is LaneState.OPEN
         self.reason = None if self.open else reason
         self._since_s = now_s
+        self._certain = False
         self._probe_sent_s = None
         self._interval_s = self._first_interval()
         self._schedule(now_s)

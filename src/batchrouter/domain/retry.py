@@ -92,12 +92,14 @@ class Again:
 class PauseLane:
     """Pause the lane for `reason`; the line goes back to the lane's queue, unsettled, with `tries`.
 
-    `until_s` is set when the provider said when to come back; otherwise the lane's own probes decide.
+    `until_s` is set when the provider said when to come back; otherwise the lane's own probes decide. Not `certain`:
+    a refusal that may mean this line alone, so that any answer of the lane disproves it.
     """
 
     reason: str
     until_s: float | None
     tries: Tries
+    certain: bool = True
 
 
 Step = Settle | Again | PauseLane
@@ -267,7 +269,8 @@ def next_step(
     else:
         after = Tries(tries.counted, tries.uncounted + 1, tries.resent, first_sent_s)
         if kind is Kind.LANE_DOWN or kind is Kind.FORBIDDEN:
-            return PauseLane(reason, None if retry_after_s is None else now_s + retry_after_s, after)
+            until_s = None if retry_after_s is None else now_s + retry_after_s
+            return PauseLane(reason, until_s, after, certain=kind is Kind.LANE_DOWN)
         longest_s = settings.busy_backoff_max_s if kind in _NO_ROOM else settings.backoff_max_s
         wait_s = _backoff(after.uncounted, settings.backoff_s, longest_s, chance)
     if retry_after_s is not None:  # what the provider says goes, spread by at most a tenth or a second

@@ -71,6 +71,20 @@ def test_a_paused_lane_opens_by_its_probe_and_not_by_an_old_answer() -> None:
     assert health.open, "a refusal from before it opened"
 
 
+def test_a_doubtful_pause_ends_with_any_answer() -> None:
+    """One forbidden prompt, refused before the others are answered, does not hold up its lane."""
+    health = LaneHealth()
+    health.on_failure(Kind.FORBIDDEN, 1, 0, 0.0, 0.1, "not permitted")
+    health.on_lane_down("not permitted", 0.0, 0.1, certain=False)
+    assert health.may_send(0.2) == 0
+    health.on_answer(0.0, 5.0)
+    assert health.open
+    health.on_lane_down("not permitted", 6.0, 6.1, certain=False)
+    health.on_lane_down("key refused", 6.0, 6.2)
+    health.on_answer(6.0, 7.0)
+    assert health.needs_person, "a certain refusal came on top"
+
+
 def test_after_a_restart_or_a_new_configuration_the_probe_is_due_at_once() -> None:
     """And if it fails, the next one comes after 30 s again."""
     health = LaneHealth(LaneState.PAUSED, "key refused")

@@ -189,7 +189,9 @@ def test_a_refused_key_pauses_the_lane_and_keeps_the_line() -> None:
 def test_a_403_is_the_lines_only_while_the_lane_answers_others() -> None:
     """One poisoned prompt does not pause a lane; a revoked key does not fail fifty thousand lines."""
     assert step(Kind.FORBIDDEN, ANSWERING, Tries(counted=7)) == Settle()
-    assert isinstance(step(Kind.FORBIDDEN, SILENT, Tries(counted=7)), PauseLane)
+    paused = step(Kind.FORBIDDEN, SILENT, Tries(counted=7))
+    assert isinstance(paused, PauseLane)
+    assert not paused.certain
     assert isinstance(step(Kind.FORBIDDEN, UNTRIED, Tries(counted=7, first_sent_s=-1e6)), PauseLane)
 
 
