@@ -1,0 +1,97 @@
+"""What the configured providers serve, asked of themselves: `GET /v1/models` of each, kept for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from batchrouter.ports.clock import Clock
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 60.0
+TIMEOUT_S = 5.0
+REPLY_MAX_BYTES = 8 * 1024 * 1024
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _List(msgspec.Struct):
+    data: list[_Model]
+
+
+_LIST = msgspec.json.Decoder(_List)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where a provider lists its models, and the globs or names that its configuration lists."""
+
+    base_url: str
+    api_key: str | None
+    headers: Mapping[str, str]
+    verify_tls: bool
+    models: tuple[str, ...]
+
+
+class UpstreamModels:
+    def __init__(self, providers: Mapping[str, Upstream], clock: Clock) -> None:
+        self._providers = providers
+        self._clock = clock
+        self._kept: dict[str, list[str]] = {}
+        self._asked_s: float | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._lock = asyncio.Lock()
+
+    async def names(self, aliases: Mapping[str, str]) -> list[tuple[str, str]]:
+        """(name to use in a line, provider), aliases first. A provider that does not answer is told by the names that
+        its configuration lists without wildcards."""
+        async with self._lock:
+            if self._asked_s is None or self._clock.mono_s() - self._asked_s > KEEP_S:
+                found = await asyncio.gather(*(self._ask(name, each) for name, each in self._providers.items()))
+                self._kept = dict(zip(self._providers, found, strict=True))
+                self._asked_s = self._clock.mono_s()
+        names = {alias: target.partition("/")[0] for alias, target in aliases.items()}
+        lone = len(self._providers) == 1
+        for provider, models in self._kept.items():
+            globs = self._providers[provider].models
+            for model in models:
+                plain = lone or any(fnmatch.fnmatchcase(model, glob) for glob in globs)
+                names.setdefault(model if plain else f"{provider}/{model}", provider)
+        return list(names.items())
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _ask(self, name: str, provider: Upstream) -> list[str]:
+        import aiohttp  # heavy, and not needed before somebody asks
+
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=True)
+        headers = dict(provider.headers)
+        if provider.api_key:
+            headers.setdefault("authorization", f"Bearer {provider.api_key}")
+        try:
+            url = f"{provider.base_url}/models"
+            async with self._session.get(url, headers=headers, ssl=provider.verify_tls, allow_redirects=False) as reply:
+                reply.raise_for_status()
+                models = [model.id for model in _LIST.decode(await reply.content.read(REPLY_MAX_BYTES)).data]
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+            log.info("provider %s does not list its models: %s", name, type(error).__name__)
+            models = []
+        listed = [model for model in provider.models if not any(c in model for c in "*?[")]
+        return list(dict.fromkeys([*models, *listed]))
