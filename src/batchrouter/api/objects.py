@@ -261,9 +261,7 @@ def upload_object(upload: Upload, file: FileObject | None) -> UploadObject:
 
 
 def part_object(part: UploadPart) -> PartObject:
-    return PartObject(
-        id=part.id, object="upload.part", created_at=part.created_ms // 1000, upload_id=part.upload_id
-    )
+    return PartObject(id=part.id, object="upload.part", created_at=part.created_ms // 1000, upload_id=part.upload_id)
 
 
 def batch_object(view: BatchView) -> BatchObject:

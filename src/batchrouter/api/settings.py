@@ -25,6 +25,7 @@ class ApiSettings:
     each such time while the server waits for a body, at least `body_min_bytes` must come; else it is over (408).
     """
 
+    version: str = "dev"
     static_keys: tuple[StaticKey, ...] = ()
     max_json_bytes: int = 1024 * 1024
     header_timeout_s: float = 30.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from batchrouter.domain.file import File
 from batchrouter.errors import ApiError, BlobFull
 from batchrouter.ports.blobs import Blobs

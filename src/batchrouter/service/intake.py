@@ -11,10 +11,6 @@ from batchrouter.domain.indexer import Indexer
 from batchrouter.domain.line_index import IndexTotals
 from batchrouter.ports.blobs import Blobs, BlobWriter
 
-BLOCK_BYTES = 512 * 1024
-"""Bytes per write and per look of the indexer: few thread hops, and a loop that is never held for more than some
-milliseconds."""
-
 
 class Scratch(Spill, Protocol):
     """A `Spill` with an owner: `close` throws it away."""
@@ -45,17 +41,17 @@ class Intake:
         self._blobs = blobs
         self._scratch = scratch()
         self._indexer: Indexer | None = Indexer(self._scratch, max_line_bytes=max_line_bytes)
-        self._held = bytearray()
         self._blob: BlobWriter | None = None
         self._index: BlobWriter | None = None
 
     async def write(self, data: bytes) -> None:
-        """Raises `BlobFull`; then only `abort` is left to do."""
+        """Pieces of 64 KiB to 1 MiB are quickest. Raises `BlobFull`; then only `abort` is left to do."""
         self.bytes += len(data)
-        self._held += data
-        if len(self._held) >= BLOCK_BYTES:
-            block, self._held = bytes(self._held), bytearray()
-            await self._pass_on(block)
+        await (await self._blob_writer()).write(data)
+        if self._indexer is not None:
+            entries = self._indexer.feed(data)
+            if entries:
+                await (await self._index_writer()).write(entries)
 
     def drop_index(self) -> None:
         """It will not be a batch input."""
@@ -63,10 +59,7 @@ class Intake:
         self.index_key = None
 
     async def finish(self) -> IndexTotals | None:
-        """Pass on what is still held. Returns what the index says of the file; None when there is no index."""
-        if self._held:
-            block, self._held = bytes(self._held), bytearray()
-            await self._pass_on(block)
+        """End the index. Returns what it says of the file; None when there is no index."""
         if self._indexer is None:
             return None
         # Looking for duplicates among millions of ids takes seconds: not on the loop.
@@ -81,28 +74,13 @@ class Intake:
         elif self._index is not None:
             await self._index.abort()
         await (await self._blob_writer()).commit()
-        self._scratch.close()
+        await asyncio.to_thread(self._scratch.close)
 
     async def abort(self) -> None:
         for writer in (self._blob, self._index):
             if writer is not None:
                 await writer.abort()
-        self._scratch.close()
-
-    async def _pass_on(self, block: bytes) -> None:
-        """The disk writes while the indexer reads the same block."""
-        writer = await self._blob_writer()
-        if self._indexer is None:
-            await writer.write(block)
-            return
-        writing = asyncio.ensure_future(writer.write(block))
-        try:
-            await asyncio.sleep(0)  # let the write reach its thread before this one is busy
-            entries = self._indexer.feed(block)
-        finally:
-            await asyncio.shield(writing)
-        if entries:
-            await (await self._index_writer()).write(entries)
+        await asyncio.to_thread(self._scratch.close)
 
     async def _blob_writer(self) -> BlobWriter:
         if self._blob is None:

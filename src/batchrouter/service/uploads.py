@@ -16,7 +16,7 @@ from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.filenames import safe_filename
 from batchrouter.service.files import BATCH_PURPOSE, PURPOSES, Files, disk_full
-from batchrouter.service.intake import BLOCK_BYTES, Intake
+from batchrouter.service.intake import Intake
 from batchrouter.service.limits import ServiceLimits
 
 
@@ -30,7 +30,6 @@ class IncomingPart:
         self._id = f"part_{uploads.chance.hex(32)}"
         self._key = f"uploads/{upload.id}/{self._id}"
         self._writer: BlobWriter | None = None
-        self._held = bytearray()
         self._bytes = 0
 
     async def begin(self) -> None:
@@ -43,16 +42,17 @@ class IncomingPart:
         limit = self._uploads.limits.upload_part_bytes
         if self._bytes > limit:
             raise asked.too_large("The part", limit, "data")
-        self._held += data
-        if len(self._held) >= BLOCK_BYTES:
-            await self._pass_on()
+        assert self._writer is not None
+        try:
+            await self._writer.write(data)
+        except BlobFull as error:
+            raise disk_full() from error
 
     async def done(self) -> UploadPart:
         """The part, durable when this returns, if the upload still takes parts."""
         if self._writer is None:
             raise asked.missing("data")
         uploads = self._uploads
-        await self._pass_on()
         try:
             await self._writer.commit()
         except BlobFull as error:
@@ -70,15 +70,6 @@ class IncomingPart:
     async def abort(self) -> None:
         if self._writer is not None:
             await self._writer.abort()
-
-    async def _pass_on(self) -> None:
-        assert self._writer is not None
-        block, self._held = bytes(self._held), bytearray()
-        if block:
-            try:
-                await self._writer.write(block)
-            except BlobFull as error:
-                raise disk_full() from error
 
 
 class Uploads:

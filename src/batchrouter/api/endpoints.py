@@ -1,0 +1,255 @@
+"""Every call of the API, one row each: the routes and the description at `/openapi.json` are made from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from batchrouter.api import batch_routes, file_routes, objects, other_routes, requests, upload_routes
+from batchrouter.api.context import Context
+from batchrouter.service.caller import Caller
+
+Handler = Callable[[Context, Request, Caller], Awaitable[Response]]
+
+
+class Home(Enum):
+    """Under which paths a call is, and who may make it."""
+
+    V1 = ("/v1", "/api/v1")
+    ADMIN = ("/admin/v1",)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    name: str
+    type: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`form` is a multipart body, `body` a JSON one; `reply` None means the bytes of a file."""
+
+    method: str
+    path: str
+    name: str
+    words: str
+    handler: Handler
+    reply: type | None
+    home: Home = Home.V1
+    body: type | None = None
+    form: type | None = None
+    query: tuple[Query, ...] = ()
+    errors: tuple[int, ...] = (401,)
+
+
+AFTER = Query("after", "string", "List what comes after the object with this id.")
+ORDER = Query("order", "string", "By time of creation: `desc` (default) or `asc`.")
+PURPOSE = Query("purpose", "string", "List only files of this purpose.")
+TENANT = Query("tenant", "string", "List only keys of the tenant of this name.")
+
+
+def _limit(most: int, default: int) -> Query:
+    return Query("limit", "integer", f"1 to {most}, {default} by default.")
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        method="POST",
+        path="/files",
+        name="createFile",
+        words="Upload a file. It is checked to be JSONL when its purpose is batch.",
+        handler=file_routes.create_file,
+        form=requests.CreateFile,
+        reply=objects.FileObject,
+        errors=(400, 401, 408, 413, 507),
+    ),
+    Endpoint(
+        method="GET",
+        path="/files",
+        name="listFiles",
+        words="List files.",
+        handler=file_routes.list_files,
+        query=(PURPOSE, _limit(10_000, 10_000), ORDER, AFTER),
+        reply=objects.FileList,
+        errors=(400, 401),
+    ),
+    Endpoint(
+        method="GET",
+        path="/files/{file_id}",
+        name="retrieveFile",
+        words="Retrieve a file's object.",
+        handler=file_routes.retrieve_file,
+        reply=objects.FileObject,
+        errors=(401, 404),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/files/{file_id}",
+        name="deleteFile",
+        words="Delete a file. A batch that still reads it goes on.",
+        handler=file_routes.delete_file,
+        reply=objects.FileDeleted,
+        errors=(401, 404),
+    ),
+    Endpoint(
+        method="GET",
+        path="/files/{file_id}/content",
+        name="downloadFile",
+        words="Download a file, or with `Range` a part of it. `batch-output-<batch id>.jsonl` names a batch's output.",
+        handler=file_routes.file_content,
+        reply=None,
+        errors=(401, 404, 416),
+    ),
+    Endpoint(
+        method="POST",
+        path="/uploads",
+        name="createUpload",
+        words="Begin an upload in parts. It lives for an hour.",
+        handler=upload_routes.create_upload,
+        body=requests.CreateUpload,
+        reply=objects.UploadObject,
+        errors=(400, 401, 413),
+    ),
+    Endpoint(
+        method="POST",
+        path="/uploads/{upload_id}/parts",
+        name="addUploadPart",
+        words="Add a part of at most 64 MiB. Parts may come in parallel and in any order.",
+        handler=upload_routes.add_part,
+        form=requests.AddPart,
+        reply=objects.PartObject,
+        errors=(400, 401, 404, 408, 413, 507),
+    ),
+    Endpoint(
+        method="POST",
+        path="/uploads/{upload_id}/complete",
+        name="completeUpload",
+        words="Put the parts together, in the order given, and make the file.",
+        handler=upload_routes.complete_upload,
+        body=requests.CompleteUpload,
+        reply=objects.UploadObject,
+        errors=(400, 401, 404, 507),
+    ),
+    Endpoint(
+        method="POST",
+        path="/uploads/{upload_id}/cancel",
+        name="cancelUpload",
+        words="Cancel an upload.",
+        handler=upload_routes.cancel_upload,
+        reply=objects.UploadObject,
+        errors=(400, 401, 404),
+    ),
+    Endpoint(
+        method="POST",
+        path="/batches",
+        name="createBatch",
+        words="Create a batch from an uploaded file. With an `Idempotency-Key` header a repeat is harmless.",
+        handler=batch_routes.create_batch,
+        body=requests.CreateBatch,
+        reply=objects.BatchObject,
+        errors=(400, 401, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches",
+        name="listBatches",
+        words="List batches, newest first.",
+        handler=batch_routes.list_batches,
+        query=(_limit(100, 20), AFTER),
+        reply=objects.BatchList,
+        errors=(400, 401),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches/{batch_id}",
+        name="retrieveBatch",
+        words="Retrieve a batch.",
+        handler=batch_routes.retrieve_batch,
+        reply=objects.BatchObject,
+        errors=(401, 404),
+    ),
+    Endpoint(
+        method="POST",
+        path="/batches/{batch_id}/cancel",
+        name="cancelBatch",
+        words="Cancel a batch. Finished lines are kept and delivered.",
+        handler=batch_routes.cancel_batch,
+        reply=objects.BatchObject,
+        errors=(401, 404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/models",
+        name="listModels",
+        words="List the models that the configured providers serve.",
+        handler=other_routes.list_models,
+        reply=objects.ModelList,
+    ),
+    Endpoint(
+        method="GET",
+        path="/models/{model:path}",
+        name="retrieveModel",
+        words="Retrieve a model; its id may hold slashes.",
+        handler=other_routes.retrieve_model,
+        reply=objects.ModelObject,
+        errors=(401, 404),
+    ),
+    Endpoint(
+        method="POST",
+        path="/keys",
+        name="createKey",
+        words="Make an API key. The reply is the only place that ever holds its secret.",
+        handler=other_routes.create_key,
+        home=Home.ADMIN,
+        body=requests.CreateKey,
+        reply=objects.KeyObject,
+        errors=(400, 401, 403),
+    ),
+    Endpoint(
+        method="GET",
+        path="/keys",
+        name="listKeys",
+        words="List API keys, newest first, revoked ones included.",
+        handler=other_routes.list_keys,
+        home=Home.ADMIN,
+        query=(TENANT,),
+        reply=objects.KeyList,
+        errors=(401, 403, 404),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/keys/{key_id}",
+        name="revokeKey",
+        words="Revoke an API key. It may still work for five seconds.",
+        handler=other_routes.revoke_key,
+        home=Home.ADMIN,
+        reply=objects.KeyObject,
+        errors=(401, 403, 404),
+    ),
+    Endpoint(
+        method="POST",
+        path="/tenants",
+        name="putTenant",
+        words="Make a tenant, or change its weight.",
+        handler=other_routes.put_tenant,
+        home=Home.ADMIN,
+        body=requests.PutTenant,
+        reply=objects.TenantObject,
+        errors=(400, 401, 403),
+    ),
+    Endpoint(
+        method="GET",
+        path="/tenants",
+        name="listTenants",
+        words="List tenants.",
+        handler=other_routes.list_tenants,
+        home=Home.ADMIN,
+        reply=objects.TenantList,
+        errors=(401, 403),
+    ),
+)
