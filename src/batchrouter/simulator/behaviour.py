@@ -12,11 +12,14 @@ import re
 from collections.abc import Callable
 from email.utils import formatdate
 from statistics import NormalDist
+from urllib.parse import unquote
 
 import msgspec
 import xxhash
 
+from batchrouter.errors import ApiError
 from batchrouter.simulator.answers import error_body, model_of, reply_to
+from batchrouter.simulator.answers.models import MODELS, answer_models
 from batchrouter.simulator.limits import LimitGate
 from batchrouter.simulator.reply import Reply
 from batchrouter.simulator.script import Fixed, LogNormal, Match, Rule, Script, Then, Uniform
@@ -89,6 +92,7 @@ class Behaviour:
         self._started_s = now_s
         self._unix_s = unix_s
         self._rules = [RuleAtWork(rule) for rule in script.rules]
+        self._model_names = models
         self._models = [one for one in map(glob, models) if one is not None]
         self._limits = LimitGate(script.limits, now_s) if script.limits else None
         latency = script.latency
@@ -110,6 +114,8 @@ class Behaviour:
         return self._dressed(reply, rule.then)
 
     def _ordinary(self, request: Request, model: str, in_flight: int, now_s: float) -> Reply:
+        if request.method != "POST":
+            return self._looked_up(request)
         if self._models and not any(serves(model) for serves in self._models):
             message = f"The model `{model}` does not exist or you do not have access to it."
             return self._refusal(404, model, message=message)
@@ -130,10 +136,19 @@ class Behaviour:
         reply.headers = reply.headers + self._limits.headers()
         return reply
 
+    def _looked_up(self, request: Request) -> Reply:
+        """What is no POST costs nothing: the models, or a refusal."""
+        try:
+            if request.method == "GET" and (request.path == MODELS or request.path.startswith(f"{MODELS}/")):
+                found = answer_models(self._model_names, unquote(request.path))
+                return Reply(found.status, found.body, model=found.model)
+            raise ApiError(405, f"Not allowed to {request.method} on {request.path}.", code="method_not_supported")
+        except ApiError as error:
+            return Reply(error.status, error_body(error.message, error.type, error.param, error.code))
+
     def _answer(self, request: Request, slowness: float) -> Reply:
         if request.method != "POST":
-            message = f"Not allowed to {request.method} on {request.path}."
-            return Reply(405, error_body(message, "invalid_request_error", None, "method_not_supported"))
+            return self._looked_up(request)
         answer = reply_to(request.path, request.key, request.body)
         reply = Reply(
             answer.status,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 268_435_456
+MAX_AHEAD = 1024
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -132,7 +133,9 @@ class Connection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         parser = self._parser
         arrived = Arrived(parser.get_method().decode(), self._url, self._headers, body, parser.should_keep_alive())
-        if self._busy:
+        if len(self._queue) >= MAX_AHEAD:
+            self._refuse(400, f"More than {MAX_AHEAD} requests were sent ahead of their turn.")
+        elif self._busy:
             self._queue.append(arrived)
         else:
             self._begin(arrived)

@@ -168,8 +168,6 @@ class Simulator:
         if self._bearer is not None and not self._is_authorized(arrived):
             message = "Incorrect API key provided: it is not the key that this simulator was started with."
             return Reply(401, error_body(message, "invalid_request_error", None, "invalid_api_key"))
-        if arrived.method == "GET" and (path == "/v1/models" or path.startswith("/v1/models/")):
-            return control.models(self.settings.models, path)
         assert self._behaviour is not None
         return self._behaviour.decide(Request(arrived.method, path, key, arrived.body), self.in_flight, now_s)
 

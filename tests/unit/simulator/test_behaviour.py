@@ -228,6 +228,13 @@ def test_only_the_models_in_the_list_are_served() -> None:
     assert error(sim.ask(request(model="x")))["code"] == "model_not_found"
 
 
+def test_the_list_of_models_needs_no_model_but_obeys_the_rules() -> None:
+    asked = Request("GET", "/v1/models", expected_key(b""), b"")
+    listed = json.loads(Sim(models=("gpt-*", "llama")).ask(asked).body)["data"]
+    assert [model["id"] for model in listed] == ["llama"]
+    assert Sim(Rule(match=Match(path="/v1/models"), then=FAIL)).ask(asked).status == 500
+
+
 def test_another_method_is_refused() -> None:
     assert Sim().ask(Request("GET", CHAT, expected_key(b""), b"")).status == 405
 

@@ -131,7 +131,8 @@ def test_every_fault_has_a_writer_and_every_shape_a_maker() -> None:
 
 
 def test_the_documentation_names_every_key_fault_shape_endpoint_and_log_member() -> None:
-    words = {name for struct in (*STRUCTS, Entry) for name in struct.__struct_fields__}
+    structs: list[type[msgspec.Struct]] = [*STRUCTS, Entry]
+    words = {name for struct in structs for name in struct.__struct_fields__}
     words |= {*get_args(Fault), *get_args(Shape), *ENDPOINTS, "fixed", "uniform", "lognormal"}
     words |= {"/v1/models", "/healthz", "/sim/log", "/sim/stats", "/sim/script", "/sim/reset"}
     text = DOCS.read_text(encoding="utf-8")
