@@ -1,0 +1,38 @@
+"""The one way in which a batch's state changes: by its table, with its time, its event and all that follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql.rows import Row, to_json
+from batchrouter.adapters.sql.schema import batches, events
+from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, BatchState, batch_step
+
+_ADD_EVENT = events.insert()
+
+
+def enter(tx: sa.Connection, batch: Row, event: BatchEvent, now_ms: int, **changes: Any) -> BatchState:
+    """Step a batch whose row (`seq`, `state`, `next_event`) this transaction holds. Raises `IllegalTransition` before
+    anything is changed."""
+    after = batch_step(BatchState(batch.state), event)
+    tx.execute(
+        batches.update().where(batches.c.seq == batch.seq),
+        {
+            "state": after,
+            f"{after}_ms": now_ms,
+            "live": after not in BATCH_FINAL,
+            "next_event": batch.next_event + 1,
+            **changes,
+        },
+    )
+    tell(tx, batch.seq, batch.next_event, f"batch.{after}", now_ms)
+    return after
+
+
+def tell(tx: sa.Connection, batch_seq: int, no: int, type: str, now_ms: int) -> None:
+    tx.execute(
+        _ADD_EVENT,
+        {"batch_seq": batch_seq, "no": no, "type": type, "at_ms": now_ms, "data": to_json({})},
+    )

@@ -1,0 +1,136 @@
+"""The connections, and the one place where the database's errors become ours.
+
+SQLite has two: the **writer**, the only one that writes or checkpoints (before 3.51.3 a WAL database that several
+connections write can be corrupted), and the **reader**, which cannot write at all. Each is used by one thread at a
+time. A read begins a transaction of its own, so it sees every write that was committed before it, and ends it at once,
+so that the log can be checkpointed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.pool import NullPool
+
+from batchrouter.errors import StoreError
+
+_BUSY_MS = 5_000
+_CHECKPOINT_PAGES = 2_000  # 8 MiB of log between checkpoints: one of some ms about every 100 large settles
+_JOURNAL_LIMIT = 64 * 1024 * 1024  # what one huge transaction may leave behind on the disk
+_CACHE_KIB = 4_096
+
+upsert = insert
+"""INSERT with ON CONFLICT, which SQLAlchemy has per dialect; PostgreSQL's has the same two methods. Row locks need no
+seam: `with_for_update` is left out by SQLite's compiler, whose writer is alone."""
+
+
+class Database:
+    """`write` and `read` give a connection inside a transaction that commits when the block ends well."""
+
+    def __init__(self, name: str, writer: sa.Connection, reader: sa.Connection) -> None:
+        self._name = name
+        self._writer = writer
+        self._reader = reader
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        with self._write_lock:
+            try:
+                with self._writer.begin():
+                    yield self._writer
+            except sa.exc.SQLAlchemyError as error:
+                raise ours(error, self._name) from error
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        with self._read_lock:
+            try:
+                with self._reader.begin():
+                    yield self._reader
+            except sa.exc.SQLAlchemyError as error:
+                raise ours(error, self._name) from error
+
+    def close(self) -> None:
+        """The writer last: the last connection to close puts the log back into the database and removes it."""
+        with self._read_lock:
+            _dispose(self._reader)
+        with self._write_lock:
+            _dispose(self._writer)
+
+
+def open_writer(path: Path, *, sync: bool) -> sa.Connection:
+    """Raises StoreError. `sync` false leaves it to the system when bytes reach the disk."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # its log takes the same mode; both hold answers
+    except OSError as error:
+        raise StoreError(f"the database {path} cannot be opened: {error.strerror}") from error
+
+    def connect() -> sqlite3.Connection:
+        connection = _connect(f"{path.resolve().as_uri()}?mode=rw")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    return _hold(connect, "BEGIN IMMEDIATE", str(path))
+
+
+def open_reader(path: Path) -> sa.Connection:
+    """The database must have been opened by a writer before: a reader cannot make the files that it shares."""
+    return _hold(lambda: _connect(f"{path.resolve().as_uri()}?mode=ro"), "BEGIN", str(path))
+
+
+def ours(error: sa.exc.SQLAlchemyError, name: str) -> StoreError:
+    """What happened, in a sentence. The statement's values are hidden by the engine: they may hold answers."""
+    cause = getattr(error, "orig", None)
+    words = str(cause) if cause is not None else str(error)
+    for sign, sentence in _SENTENCES.items():
+        if sign in words:
+            return StoreError(f"{sentence.format(name=name)} ({words})")
+    return StoreError(f"the database {name} failed: {words}")
+
+
+_SENTENCES = {
+    "disk is full": "no room is left on the disk of the database {name}; nothing was changed: free some space",
+    "database is locked": "the database {name} is held by another process: stop it, or use another folder",
+    "UNIQUE constraint": "nothing was changed in the database {name}: such a row exists",
+    "readonly database": "the database {name} cannot be written: check its owner and mode, and those of its folder",
+    "not a database": "{name} is not a database of BatchRouter: use another folder",
+    "malformed": "the database {name} is damaged: restore it from a copy",
+}
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _hold(connect: Callable[[], sqlite3.Connection], begin: str, name: str) -> sa.Connection:
+    """One connection that is kept: taking it from a pool for each verb would cost as much as a statement."""
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    try:
+        return engine.connect()
+    except sa.exc.SQLAlchemyError as error:
+        raise ours(error, name) from error
+
+
+def _dispose(connection: sa.Connection) -> None:
+    connection.close()
+    connection.engine.dispose()

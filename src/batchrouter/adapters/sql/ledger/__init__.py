@@ -1,0 +1,16 @@
+"""The engine's side of the store: `ports.ledger.Ledger` on SQL."""
+
+from __future__ import annotations
+
+from batchrouter.adapters.sql.ledger.duties import Duties
+from batchrouter.adapters.sql.ledger.folding import Folding
+from batchrouter.adapters.sql.ledger.lanes import Lanes
+from batchrouter.adapters.sql.ledger.presence import Presence
+from batchrouter.adapters.sql.ledger.settle import Settling
+from batchrouter.adapters.sql.ledger.shards import Shards
+from batchrouter.adapters.sql.ledger.sweep import Sweeping
+
+
+class SqlLedger(Presence, Duties, Shards, Settling, Folding, Lanes, Sweeping):
+    """Each verb is one transaction. `ranges`, `waiting`, `foldable`, `segments`, `lanes` and `known` use the reader
+    and may run beside a verb that writes."""

@@ -1,0 +1,64 @@
+"""Lanes: made when a plan or a move first names them, and what was learnt about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql.database import upsert
+from batchrouter.adapters.sql.rows import LANE_COLUMNS, lane_of
+from batchrouter.adapters.sql.schema import lanes
+from batchrouter.adapters.sql.verbs import Verbs, param
+from batchrouter.domain.shard import Lane, LaneKey
+
+_LANES = sa.select(*LANE_COLUMNS).order_by(lanes.c.id)
+_LANE = sa.select(*LANE_COLUMNS).where(
+    lanes.c.provider == param("provider"),
+    lanes.c.model == param("model"),
+    lanes.c.pool == param("pool"),
+)
+_ADD = upsert(lanes).on_conflict_do_nothing(index_elements=[lanes.c.provider, lanes.c.model, lanes.c.pool])
+_NOTE = (
+    lanes.update()
+    .where(lanes.c.id == param("lane"))
+    .values({name: param(f"new_{name}") for name in ("state", "reason", "until_ms", "limit")})
+)
+
+
+class Lanes(Verbs):
+    def lanes(self) -> list[Lane]:
+        with self._db.read() as tx:
+            return [lane_of(row) for row in tx.execute(_LANES)]
+
+    def note_lanes(self, lanes: Sequence[Lane]) -> None:
+        rows = [
+            {
+                "lane": lane.id,
+                "new_state": lane.state,
+                "new_reason": lane.reason,
+                "new_until_ms": lane.until_ms,
+                "new_limit": lane.limit,
+            }
+            for lane in lanes
+        ]
+        if rows:
+            with self._db.write() as tx:
+                tx.execute(_NOTE, rows)
+
+    def lane(self, key: LaneKey) -> Lane:
+        with self._db.write() as tx:
+            return find_or_add(tx, key)
+
+
+def lane_id_of(tx: sa.Connection, key: LaneKey) -> int:
+    return find_or_add(tx, key).id
+
+
+def find_or_add(tx: sa.Connection, key: LaneKey) -> Lane:
+    named = {"provider": key.provider, "model": key.model, "pool": key.pool}
+    row = tx.execute(_LANE, named).first()
+    if row is None:
+        tx.execute(_ADD, named | {"state": Lane(id=0, key=key).state})
+        row = tx.execute(_LANE, named).one()
+    return lane_of(row)

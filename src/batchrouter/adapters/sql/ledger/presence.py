@@ -1,0 +1,113 @@
+"""Workers: leases, loads, and what becomes of the work of those that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql.database import upsert
+from batchrouter.adapters.sql.schema import batches, loads, shards, workers
+from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
+from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.shard import Beat, Load
+from batchrouter.errors import StaleLease
+
+_RUNNING = (BatchState.VALIDATING, BatchState.IN_PROGRESS)
+
+_ENLIST = upsert(workers)
+_ENLIST = _ENLIST.on_conflict_do_update(
+    index_elements=[workers.c.id], set_={"lease_until_ms": _ENLIST.excluded.lease_until_ms}
+)
+_RENEW = workers.update().where(workers.c.id == param("worker"))
+_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker"))
+_LAPSED = sa.select(workers.c.id).where(workers.c.lease_until_ms <= param("now"), workers.c.id != param("worker"))
+_NAMED = sa.select(batches.c.id, batches.c.seq, batches.c.state).where(batches.c.id.in_(many("ids")))
+
+_gone = many("gone")
+_owned = (shards.c.open == sa.true()) & shards.c.owner.is_not(None)
+_serving = (batches.c.live == sa.true()) & batches.c.duty_owner.is_not(None)
+_HOLDERS = sa.union(
+    sa.select(workers.c.id),
+    sa.select(shards.c.owner).where(_owned),
+    sa.select(batches.c.duty_owner).where(_serving),
+)
+_FREE_SHARDS = (
+    shards.update()
+    .where(_owned, shards.c.owner.in_(_gone))
+    .values(owner=None, epoch=shards.c.epoch + 1, open=shards.c.pending > 0)
+)
+_FREE_DUTIES = (
+    batches.update()
+    .where(_serving, batches.c.duty_owner.in_(_gone))
+    .values(duty_owner=None, duty_epoch=batches.c.duty_epoch + 1)
+)
+_DROP_LOADS = loads.delete().where(loads.c.worker.in_(_gone))
+_DROP_WORKERS = workers.delete().where(workers.c.id.in_(_gone))
+
+
+class Presence(Verbs):
+    def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
+        with self._db.write() as tx:
+            if alone:
+                # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
+                free(tx, [holder for holder in tx.execute(_HOLDERS).scalars() if holder != worker])
+            tx.execute(_ENLIST, {"id": worker, "lease_until_ms": now_ms + lease_ms})
+
+    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+        """A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts."""
+        with self._db.write() as tx:
+            alive = tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms}).rowcount > 0
+            reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
+            if not alive:
+                return Beat(alive=False, reaped=reaped)
+            return Beat(alive=True, closing=_note_loads(tx, worker, loads), reaped=reaped)
+
+    def resign(self, worker: str) -> None:
+        with self._db.write() as tx:
+            free(tx, [worker])
+
+
+def require_lease(tx: sa.Connection, worker: str, now_ms: int) -> None:
+    """Raises StaleLease for a worker that was freed, or whose lease has lapsed."""
+    lease_until_ms = tx.execute(_LEASE, {"worker": worker}).scalar()
+    if lease_until_ms is None or lease_until_ms <= now_ms:
+        raise StaleLease(f"the lease of worker {worker} has lapsed")
+
+
+def free(tx: sa.Connection, gone: Sequence[str]) -> int:
+    """Take everything from these workers and forget them; returns how many shards they had. Shards with nothing
+    pending are closed."""
+    freed = 0
+    for part in chunks(gone):
+        freed += tx.execute(_FREE_SHARDS, {"gone": part}).rowcount
+        for drop in (_FREE_DUTIES, _DROP_LOADS, _DROP_WORKERS):
+            tx.execute(drop, {"gone": part})
+    return freed
+
+
+def _note_loads(tx: sa.Connection, worker: str, told: Sequence[Load]) -> frozenset[str]:
+    """Replace the worker's loads; returns the batches among them that are closing or gone."""
+    tx.execute(_DROP_LOADS, {"gone": [worker]})
+    named = {load.batch_id for load in told}
+    seqs: dict[str, int] = {}
+    running: set[str] = set()
+    for part in chunks(named):
+        for id_, seq, state in tx.execute(_NAMED, {"ids": part}):
+            seqs[id_] = seq
+            if state in _RUNNING:
+                running.add(id_)
+    rows = [
+        {
+            "worker": worker,
+            "lane_id": load.lane_id,
+            "batch_seq": seqs[load.batch_id],
+            "in_flight": load.in_flight,
+            "retrying": load.retrying,
+        }
+        for load in told
+        if load.batch_id in seqs
+    ]
+    if rows:
+        tx.execute(loads.insert(), rows)
+    return frozenset(named - running)

@@ -1,0 +1,200 @@
+"""Rows and the domain's records, one into the other. Each `*_of` reads the columns of its `*_COLUMNS`, in their order:
+by place, because a name costs a lookup for each value and lists are long.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql.schema import api_keys, batches, files, lanes, segments, tenants, upload_parts, uploads
+from batchrouter.domain import bitmap
+from batchrouter.domain.batch import Batch, BatchError
+from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPart
+from batchrouter.domain.lifecycle import BatchEvent, BatchState, UploadEvent, UploadState, upload_step
+from batchrouter.domain.shard import Lane, LaneKey
+from batchrouter.domain.tenant import ApiKey, Role, Tenant
+from batchrouter.domain.tokens import Tokens
+
+Row: TypeAlias = sa.Row[*tuple[Any, ...]]
+
+
+def _columns(table: sa.Table, *names: str) -> tuple[sa.Column[Any], ...]:
+    return tuple(table.c[name] for name in names)
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+_errors_in = msgspec.json.Decoder(tuple[BatchError, ...])
+
+
+def to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def seqs_to_bytes(seqs: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(seqs)}I", *seqs)
+
+
+def seqs_of(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 4}I", data)
+
+
+# --- tenants and keys -----------------------------------------------------------------------------------------------
+
+TENANT_COLUMNS = _columns(tenants, "id", "name", "weight", "created_ms")
+KEY_COLUMNS = _columns(api_keys, "id", "tenant_id", "role", "label", "tail", "created_ms", "revoked_ms")
+
+
+def tenant_of(row: Row) -> Tenant:
+    id_, name, weight, created_ms = row
+    return Tenant(id=id_, name=name, weight=weight, created_ms=created_ms)
+
+
+def key_of(row: Row) -> ApiKey:
+    id_, tenant_id, role, label, tail, created_ms, revoked_ms = row
+    return ApiKey(
+        id=id_,
+        tenant_id=tenant_id,
+        role=Role(role),
+        label=label,
+        tail=tail,
+        created_ms=created_ms,
+        revoked_ms=revoked_ms,
+    )
+
+
+# --- files and uploads ----------------------------------------------------------------------------------------------
+
+FILE_COLUMNS = _columns(
+    files, "id", "seq", "tenant_id", "role", "purpose", "filename", "bytes", "lines", "created_ms", "expires_ms",
+    "blob_key", "index_key", "batch_id",
+)  # fmt: skip
+UPLOAD_COLUMNS = _columns(
+    uploads, "id", "tenant_id", "state", "filename", "purpose", "mime_type", "bytes", "created_ms", "expires_ms",
+    "file_expires_after_s", "file_id",
+)  # fmt: skip
+PART_COLUMNS = _columns(upload_parts, "id", "upload_id", "bytes", "blob_key", "created_ms")
+SEGMENT_COLUMNS = _columns(segments, "seq", "length", "count", "admitted", "blob_key", "data")
+
+
+def file_of(row: Row) -> File:
+    (id_, seq, tenant_id, role, purpose, filename, size, lines, created_ms, expires_ms, blob_key, index_key, batch) = (
+        row
+    )
+    return File(
+        id=id_,
+        seq=seq,
+        tenant_id=tenant_id,
+        role=FileRole(role),
+        purpose=purpose,
+        filename=filename,
+        bytes=size,
+        lines=lines,
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+        blob_key=blob_key,
+        index_key=index_key,
+        batch_id=batch,
+    )
+
+
+def file_values(file: File) -> dict[str, Any]:
+    """All but `seq`, which the store gives."""
+    return {column.name: getattr(file, column.name) for column in FILE_COLUMNS if column.name != "seq"}
+
+
+def upload_of(row: Row, now_ms: int | None) -> Upload:
+    """The upload as it reads at `now_ms`: past its time it is expired, though nobody has written so yet."""
+    id_, tenant_id, state, filename, purpose, mime_type, size, created_ms, expires_ms, expires_after_s, file_id = row
+    shown = UploadState(state)
+    if now_ms is not None and shown is UploadState.PENDING and expires_ms <= now_ms:
+        shown = upload_step(shown, UploadEvent.EXPIRE)
+    return Upload(
+        id=id_,
+        tenant_id=tenant_id,
+        state=shown,
+        filename=filename,
+        purpose=purpose,
+        mime_type=mime_type,
+        bytes=size,
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+        file_expires_after_s=expires_after_s,
+        file_id=file_id,
+    )
+
+
+def part_of(row: Row) -> UploadPart:
+    id_, upload_id, size, blob_key, created_ms = row
+    return UploadPart(id=id_, upload_id=upload_id, bytes=size, blob_key=blob_key, created_ms=created_ms)
+
+
+def segment_of(row: Row) -> SegmentRef:
+    seq, length, count, admitted, blob_key, data = row
+    return SegmentRef(
+        seq=seq,
+        length=length,
+        count=count,
+        admitted=bitmap.from_bytes(admitted),
+        blob_key=blob_key,
+        data=data,
+    )
+
+
+# --- batches and lanes ----------------------------------------------------------------------------------------------
+
+_TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+BATCH_COLUMNS = _columns(
+    batches, "id", "seq", "tenant_id", "state", "closing", "endpoint", "completion_window", "input_file_id", "metadata",
+    "output_expires_after_s", "model", "total", "completed", "failed", "tokens_input", "tokens_cached",
+    "tokens_output", "tokens_reasoning", "errors", "output_file_id", "error_file_id", "created_ms", "expires_ms",
+    "retry_of", *(f"{name}_ms" for name in _TIMES),
+)  # fmt: skip
+LANE_COLUMNS = _columns(lanes, "id", "provider", "model", "pool", "state", "reason", "until_ms", "limit")
+
+
+def batch_of(row: Row) -> Batch:
+    (id_, seq, tenant_id, state, closing, endpoint, window, input_file_id, metadata, output_expires_after_s, model,
+     total, completed, failed, t_input, t_cached, t_output, t_reasoning, errors, output_file_id, error_file_id,
+     created_ms, expires_ms, retry_of, in_progress_ms, finalizing_ms, completed_ms, failed_ms, expired_ms,
+     cancelling_ms, cancelled_ms) = row  # fmt: skip
+    return Batch(
+        id=id_,
+        seq=seq,
+        tenant_id=tenant_id,
+        state=BatchState(state),
+        closing=None if closing is None else BatchEvent(closing),
+        endpoint=endpoint,
+        completion_window=window,
+        input_file_id=input_file_id,
+        metadata=None if metadata is None else msgspec.json.decode(metadata),
+        output_expires_after_s=output_expires_after_s,
+        model=model,
+        total=total,
+        completed=completed,
+        failed=failed,
+        tokens=Tokens(t_input, t_cached, t_output, t_reasoning),
+        errors=() if errors is None else _errors_in.decode(errors),
+        output_file_id=output_file_id,
+        error_file_id=error_file_id,
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+        in_progress_ms=in_progress_ms,
+        finalizing_ms=finalizing_ms,
+        completed_ms=completed_ms,
+        failed_ms=failed_ms,
+        expired_ms=expired_ms,
+        cancelling_ms=cancelling_ms,
+        cancelled_ms=cancelled_ms,
+        retry_of=retry_of,
+    )
+
+
+def lane_of(row: Row) -> Lane:
+    id_, provider, model, pool, state, reason, until_ms, limit = row
+    return Lane(id=id_, key=LaneKey(provider, model, pool), state=state, reason=reason, until_ms=until_ms, limit=limit)
