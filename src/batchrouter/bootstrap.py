@@ -18,7 +18,7 @@ from typing import Self
 from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.folder import DataFolder, ServerNote
-from batchrouter.adapters.http import transport_for
+from batchrouter.adapters.http.proxied import transport_for
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads

@@ -14,6 +14,9 @@ from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Tries
 from batchrouter.domain.shard import Claim
 
+_LAST = -1
+"""A group of its own, for lines that were refused by a lane that needs a person."""
+
 
 class BatchRun:
     """One batch as this worker sees it, over all lanes.
@@ -130,6 +133,13 @@ class LaneQueue:
         """A line that was taken waits again, before all others of its batch."""
         waiting = self._of(held.batch)
         waiting.again.append((held, place))
+        waiting.count += 1
+        self.count += 1
+
+    def put_last(self, held: Held, place: int) -> None:
+        """A line that was taken waits again, after all others of its batch: so that probes ask with different ones."""
+        waiting = self._of(held.batch)
+        waiting.groups.setdefault(_LAST, deque()).append((held, place))
         waiting.count += 1
         self.count += 1
 

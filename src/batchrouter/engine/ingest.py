@@ -13,7 +13,7 @@ from batchrouter.ports.blobs import Blobs
 
 
 async def decide(duty: Duty, blobs: Blobs, router: Router, limits: BatchLimits) -> Plan | Rejection:
-    """What becomes of a batch that is to be planned. One that is closing is planned without lanes, to tell its lines."""
+    """What becomes of a batch that is to be planned. A closing one is planned without lanes, to tell its lines."""
     if duty.input_blob_key is None or duty.input_index_key is None:
         return Rejection(errors=(_no_file(duty.input_file_id),))
     try:

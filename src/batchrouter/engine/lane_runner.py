@@ -24,11 +24,11 @@ from batchrouter.domain.output_line import error_line, response_line
 from batchrouter.domain.pacing import Limiter, Pacing, Verdict
 from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
 from batchrouter.domain.retry import (
+    NO_TRIES,
     Again,
     Kind,
     PauseLane,
     RetrySettings,
-    Tries,
     classify,
     next_step,
     reason_of,
@@ -52,7 +52,7 @@ LOAD_MAX = 1024
 LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
 """Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
-NO_TRIES = Tries()
+BYTES_PER_TOKEN = 4
 
 
 class Gate(Protocol):
@@ -228,12 +228,16 @@ class LaneRunner:
             head = self._heads[batch.endpoint] = self._wire.head(batch.endpoint)
         line.sent_s = now_s
         line.attempts += 1
-        self.limiter.on_sent(now_s)
+        self.limiter.on_sent(now_s, self._estimate(line))
         if not self.health.open:
             self.health.on_probe_sent(now_s)
         self._flying.add(line)
         self._window_sent += 1
         line.call = self._link.send(b"%b%d\r\n\r\n" % (head, len(line.body)), line.body, line)
+
+    def _estimate(self, line: LineCall) -> int:
+        """Tokens that the line may cost, by its size; only a lane with a token limit asks."""
+        return len(line.body) // BYTES_PER_TOKEN if self.limiter.settings.tpm is not None else 0
 
     def _ready_low(self) -> int:
         """Loaded lines below which more are loaded: enough for 50 ms, for loading takes a few."""
@@ -296,12 +300,12 @@ class LaneRunner:
             taken.append((held, place, reserved))
         if not taken:
             return False
-        texts: dict[int, bytes] = {}
+        lines: dict[int, tuple[bytes, bytes]] = {}
         try:
             for keys, numbers in by_input.items():
                 source = await self._inputs.get(*keys)
                 spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
-                texts.update(zip(numbers, await source.lines(spans), strict=True))
+                lines.update(zip(numbers, map(decode_line, await source.lines(spans)), strict=True))
         except BaseException:
             for held, place, reserved in reversed(taken):
                 self._give(reserved)
@@ -311,7 +315,7 @@ class LaneRunner:
             if held.shard_id not in held.batch.claims:  # dropped meanwhile
                 self._give(reserved)
                 continue
-            custom_id, body = decode_line(texts[number])
+            custom_id, body = lines[number]
             if held.rewritten >> place & 1:
                 body = self._wire.encode(body)
             line = LineCall(self, held, place, custom_id, body, reserved)
@@ -339,7 +343,8 @@ class LaneRunner:
         signals = read_signals(status, line.headers, self._clock.unix_ms() / 1000)
         reply = self._wire.decode(status, body)
         if 200 <= status < 300 and reply.usable:
-            self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, reply.tokens.input + reply.tokens.output)
+            used = reply.tokens.input + reply.tokens.output
+            self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, used, self._estimate(line))
             self.health.on_answer(line.sent_s, now_s)
             self._finish(line, Outcome.SUCCEEDED, reply, now_s)
             self.pump()
@@ -399,11 +404,11 @@ class LaneRunner:
             held.attempts[place] = line.attempts
             self._release(line)
         elif isinstance(step, PauseLane):
-            self.health.on_lane_down(step.reason, sent_s, now_s, step.until_s)
+            self.health.on_lane_down(step.reason, sent_s, now_s, step.until_s, step.certain)
             held.tries[place] = step.tries
             held.attempts[place] = line.attempts
             self._release(line)
-            self.queue.put_back(held, place)
+            self.queue.put_last(held, place)
         else:
             self._finish(line, Outcome.FAILED, end, now_s)
 

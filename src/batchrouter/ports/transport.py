@@ -34,9 +34,11 @@ class LinkSettings:
     quarter of a second. `connect_timeout_s` covers name, connection and TLS. `max_connections` holds for plain
     links, `max_tls_connections` for TLS, where a connection costs 40 to 420 KiB; `tls_opening_max` bounds the
     handshakes under way. A connection unused for `idle_timeout_s`, or for less if the upstream announced less, is
-    closed. `max_reply_bytes` bounds the body, `max_head_bytes` everything up to the end of the final head.
+    closed. `max_reply_bytes` bounds the body, `max_head_bytes` everything up to the end of the final head. Links of
+    different `name` share no connections, so that a caller who hangs takes none from another.
     """
 
+    name: str = ""
     connect_timeout_s: float = 10.0
     request_timeout_s: float = 600.0
     idle_timeout_s: float = 60.0
