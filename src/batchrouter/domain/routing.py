@@ -50,7 +50,7 @@ class RouteProvider:
     """What routing knows of a configured provider.
 
     `models` are globs over the whole model name, matched with regard to case. An `aggregator` serves models whose
-    names carry other vendors' prefixes.
+    names carry other vendors' prefixes; those in `AGGREGATORS` are known to.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Router:
             prefix, rest = self._split(model)
             if prefix == provider:
                 model = rest
-            elif prefix is not None and not self._providers[provider].aggregator:
+            elif prefix is not None and not self._aggregates(provider):
                 return LineFault.PROVIDER_MODEL_MISMATCH
         return _Target(provider, self._alias_at(provider, model) or model)
 
@@ -154,6 +154,9 @@ class Router:
         """Whether one of the provider's own globs claims this whole name."""
         matches = self._globs.get(provider)
         return bool(model and matches and matches(model))
+
+    def _aggregates(self, provider: str) -> bool:
+        return self._providers[provider].aggregator or provider in AGGREGATORS
 
     def _split(self, model: str) -> tuple[str | None, str]:
         """(provider, rest) at the first slash; provider is None if what stands there names none."""

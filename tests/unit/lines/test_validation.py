@@ -1,0 +1,140 @@
+"""A batch runs only if every line can; otherwise it says why, in bounded words."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrouter.domain.routing import RouteProvider, Router
+from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.validation import MAX_LISTED_ERRORS, NO_LANE, BatchLimits, Validation
+from tests.unit.lines.indexing import file_of, index_of, line, open_index, records_of
+
+CHAT = "/v1/chat/completions"
+ROUTER = Router([RouteProvider("openai", "openai"), RouteProvider("local", "openai", ("q*",))], {}, "openai")
+
+
+def chat(custom_id: int | str, model: str = "m", **members: object) -> bytes:
+    return line(custom_id=str(custom_id), body={"model": model, "messages": []}, **members)
+
+
+def validation_of(index: bytes, endpoint: str | None = CHAT, **limits: int) -> Validation:
+    view = open_index(index)
+    return Validation(view.names, view.totals, endpoint, ROUTER, BatchLimits(**limits))
+
+
+def codes(validation: Validation) -> list[str]:
+    return [error.code for error in validation.errors]
+
+
+def test_every_line_gets_its_lane() -> None:
+    """Lines whose models mean the same share a lane; lanes are numbered as they come."""
+    models = ["m", "openai/m", "q1", "local/q1", "m"]
+    index = index_of([file_of(*(chat(i, model) for i, model in enumerate(models)))])
+    validation = validation_of(index)
+    assert validation.feed(records_of(index)) == [0, 0, 1, 1, 0]
+    assert validation.lanes == [LaneKey("openai", "m"), LaneKey("local", "q1")]
+    assert validation.error_count == 0
+    assert validation.errors == []
+
+
+@given(st.lists(st.sampled_from(["m", "q1", "bad"]), min_size=1, max_size=12), st.integers(1, 5))
+def test_slices_decide_as_the_whole_does(kinds: list[str], step: int) -> None:
+    """Records may be fed in slices of any size."""
+    lines = [chat(i, kind, **({"method": "GET"} if kind == "bad" else {})) for i, kind in enumerate(kinds)]
+    index = index_of([file_of(*lines)])
+    whole, sliced = validation_of(index), validation_of(index)
+    places = [place for first in range(0, len(kinds), step) for place in sliced.feed(records_of(index, first, step))]
+    assert places == whole.feed(records_of(index))
+    assert sliced.errors == whole.errors
+    assert [place == NO_LANE for place in places] == [kind == "bad" for kind in kinds]
+
+
+def test_a_thousand_errors_are_listed_and_the_rest_counted() -> None:
+    """The list ends with how many more there are; all of them can be had by streaming over the records."""
+    index = index_of([file_of(*(chat(i, method="GET") for i in range(MAX_LISTED_ERRORS + 5)))])
+    validation = validation_of(index)
+    validation.feed(records_of(index))
+    assert validation.error_count == MAX_LISTED_ERRORS + 5
+    assert len(validation.errors) == MAX_LISTED_ERRORS + 1
+    assert [error.line for error in validation.errors[:-1]] == list(range(1, MAX_LISTED_ERRORS + 1))
+    last = validation.errors[-1]
+    assert (last.code, last.line, last.param) == ("more_errors", None, None)
+    assert last.message.startswith("5 more lines have errors")
+    everything = list(validation.errors_of(records_of(index)))
+    assert [error.line for error in everything] == list(range(1, MAX_LISTED_ERRORS + 6))
+    assert everything[:MAX_LISTED_ERRORS] == validation.errors[:-1]
+
+
+def test_no_entry_is_added_to_a_list_that_is_whole() -> None:
+    """A thousand errors are a thousand entries."""
+    index = index_of([file_of(*(chat(i, method="GET") for i in range(MAX_LISTED_ERRORS)))])
+    validation = validation_of(index)
+    validation.feed(records_of(index))
+    assert codes(validation) == ["invalid_method"] * MAX_LISTED_ERRORS
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n \n", b"\xef\xbb\xbf"])
+def test_a_file_without_lines_is_refused(data: bytes) -> None:
+    """Nothing to do is an error, once."""
+    validation = validation_of(index_of([data]))
+    (error,) = validation.errors
+    assert (error.code, error.line, error.param) == ("empty_file", None, None)
+    assert error.message == "The input file is empty. Please ensure that the file has at least one request."
+
+
+def test_the_limits_of_a_batch_are_told_before_its_lines() -> None:
+    """Lines, bytes and embedding inputs over their limits; at the limits all is well."""
+    one = line(url="/v1/embeddings", body={"model": "m", "input": ["a", "b"]})
+    index = index_of([file_of(one, one.replace(b'"a", "method"', b'"b", "method"'), b"{")])
+    size = open_index(index).totals.bytes
+    good = validation_of(index, "/v1/embeddings", lines=3, bytes=size, embedding_inputs=4)
+    bad = validation_of(index, "/v1/embeddings", lines=2, bytes=size - 1, embedding_inputs=3)
+    for validation in (good, bad):
+        validation.feed(records_of(index))
+    assert codes(good) == ["invalid_json_line"]
+    assert codes(bad) == [
+        "too_many_requests",
+        "file_too_large",
+        "too_many_embedding_inputs",
+        "invalid_json_line",
+    ]
+    assert bad.errors[0].message == "The input file has 3 requests. A batch may have at most 2; split the file."
+
+
+def test_lanes_are_bounded() -> None:
+    """As many as the limit run; one more is one error of the file, and lanes beyond are not kept."""
+    index = index_of([file_of(*(chat(i, f"m{i}") for i in range(6)))])
+    enough, few = validation_of(index, lanes=6), validation_of(index, lanes=3)
+    enough.feed(records_of(index))
+    few.feed(records_of(index))
+    assert enough.errors == []
+    assert codes(few) == ["too_many_models"]
+    assert len(few.lanes) == 3
+
+
+def test_a_check_without_a_batch_takes_the_endpoint_of_the_first_line_that_has_one() -> None:
+    """The lines after it must agree; an endpoint that no line has matches none."""
+    index = index_of([file_of(b"{", chat("a"), chat("b", url="/v1/responses"))])
+    validation = validation_of(index, None)
+    assert validation.feed(records_of(index)) == [NO_LANE, 0, NO_LANE]
+    assert codes(validation) == ["invalid_json_line", "invalid_url"]
+    other = validation_of(index, "/v1/embeddings")
+    assert other.feed(records_of(index)) == [NO_LANE] * 3
+
+
+def test_the_wire_form_of_an_error_has_all_its_members() -> None:
+    """Nulls included, as OpenAI sends them."""
+    index = index_of([b"{\n"])
+    validation = validation_of(index)
+    validation.feed(records_of(index))
+    assert msgspec.to_builtins(validation.errors) == [
+        {
+            "code": "invalid_json_line",
+            "message": "This line is not parseable as valid JSON.",
+            "param": None,
+            "line": 1,
+        }
+    ]
