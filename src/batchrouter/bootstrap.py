@@ -24,7 +24,9 @@ from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
 from batchrouter.adapters.upstream_models import Upstream, UpstreamModels
 from batchrouter.adapters.wake import LocalWake
-from batchrouter.api import ApiServer, ApiSettings, ModelInfo, StaticKey, create_app
+from batchrouter.api.app import create_app
+from batchrouter.api.server import ApiServer
+from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.config import Config, ProviderConfig
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
@@ -39,7 +41,8 @@ from batchrouter.errors import ConfigError
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.transport import LinkSettings, Transport
 from batchrouter.providers.openai import OpenAIWire
-from batchrouter.service import Service, ServiceLimits
+from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +159,8 @@ class Server:
         static = [StaticKey(self._token, Role.ADMIN, key_id="folder")]
         if self._env_key is not None:
             static.append(StaticKey(self._env_key, Role.USER, key_id=_env_key_id(self._env_key)))
-        app = create_app(embedded.service, self._list_models, ApiSettings(static_keys=tuple(static)))
-        self._api = ApiServer(app)
+        settings = ApiSettings(static_keys=tuple(static))
+        self._api = ApiServer(create_app(embedded.service, self._list_models, settings), settings)
         port = await self._api.start(host, port)
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

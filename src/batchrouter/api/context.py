@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.service.service import Service
 
-Models = Callable[[], Sequence[ModelInfo]]
+Models = Callable[[], Awaitable[Sequence[ModelInfo]]]
 
 
 @dataclass(slots=True)

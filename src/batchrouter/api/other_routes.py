@@ -28,12 +28,12 @@ LABEL_CHARS = 200
 
 
 async def list_models(context: Context, request: Request, caller: Caller) -> Response:
-    return json_reply(ModelList("list", [model_object(model) for model in context.models()]))
+    return json_reply(ModelList("list", [model_object(model) for model in await context.models()]))
 
 
 async def retrieve_model(context: Context, request: Request, caller: Caller) -> Response:
     wanted: str = request.path_params["model"]
-    for model in context.models():
+    for model in await context.models():
         if model.id == wanted:
             return json_reply(model_object(model))
     raise ApiError(404, f"The model '{wanted}' does not exist.", param="model", code="model_not_found")
