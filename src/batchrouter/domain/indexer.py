@@ -103,6 +103,9 @@ class Indexer:
             prefix = prefix_hash_of(body)
         except Condemned as condemned:
             fault, got = condemned.fault, condemned.got
+        except RecursionError:
+            fault = LineFault.TOO_DEEP
+        if fault:
             self._errors += 1
         if digest:
             self._ids.add(custom_id, digest, self._lines << 1 | (fault != 0))

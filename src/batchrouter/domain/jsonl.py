@@ -79,7 +79,7 @@ class LineReader:
         number, start, limit = self._number, end + 1, self._max
         base = self._offset - start  # of the chunk in the file
         while (end := find(b"\n", start)) >= 0:
-            data = chunk[start : end - 1] if chunk[end - 1] == _CR and end > start else chunk[start:end]
+            data = chunk[start : end - 1] if chunk[end - 1] == _CR else chunk[start:end]
             length = len(data)
             if length > limit:
                 lines.append(RawLine(number, base + start, length, None))

@@ -2,7 +2,7 @@
 
 A sound line takes the quick way: typed decoding of the line, then of its body. What that refuses is looked at again
 without types, to say which member is wrong and what stood there. Whatever the bytes are, the only exception that
-leaves this module is `Condemned`.
+leaves this module is `Condemned`; and RecursionError when the caller has all but used up the stack.
 """
 
 from __future__ import annotations
@@ -129,8 +129,6 @@ def parse_line(data: bytes) -> ParsedLine:
         raise Condemned(LineFault.NOT_AN_OBJECT) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Condemned(LineFault.INVALID_JSON) from None
-    except RecursionError:
-        raise Condemned(LineFault.TOO_DEEP) from None
     return _type_line(loose)
 
 
@@ -161,10 +159,7 @@ def parse_body(body: Raw) -> ParsedBody:
     try:
         return _decode_body(body)
     except msgspec.ValidationError:
-        pass
-    except RecursionError:
-        raise Condemned(LineFault.TOO_DEEP) from None
-    kind = json_type(body)
+        kind = json_type(body)
     if kind is not JsonType.OBJECT:
         raise Condemned(LineFault.BODY_TYPE, kind)
     loose = _decode_loose_body(body)

@@ -74,8 +74,9 @@ class Validation:
         self._totals = totals
         self._limits = limits
         self._router = router
-        # An endpoint that no line names must not match place 0, which is "no url".
-        self._url = None if endpoint is None else names.urls.index(endpoint) if endpoint in names.urls[1:] else -1
+        # Place 0, for an endpoint that no line names, is no sound line's url.
+        places = {url: place for place, url in enumerate(names.urls)}
+        self._url = None if endpoint is None else places.get(endpoint, 0)
         self._rules = EndpointRules("") if endpoint is None else _rules(endpoint)
         self._decided: dict[tuple[int, int, int, int], int] = {}
         self._places: dict[LaneKey, int] = {}

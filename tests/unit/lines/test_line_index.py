@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 
 import pytest
 import xxhash
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from batchrouter.domain.indexer import MAX_MODELS, MAX_URLS, Indexer
 from batchrouter.domain.line_errors import MAX_NESTING, LineFault
-from batchrouter.domain.line_index import HEADER_BYTES, RECORD_BYTES, IndexFlag, IndexView
+from batchrouter.domain.line_index import HEADER_BYTES, RECORD_BYTES, TRAILER_BYTES, IndexFlag, IndexView
 from batchrouter.errors import InputError
 from tests.unit.lines.indexing import chunks_of, file_of, index_of, line, open_index, records_of
 
@@ -128,6 +130,20 @@ def test_nesting_has_one_bound_wherever_the_line_is_read(opening: bytes, inside:
         assert deeper(frames, MAX_NESTING + 1) == LineFault.TOO_DEEP
 
 
+def test_a_stack_that_is_all_but_used_up_condemns_a_line_and_raises_nothing() -> None:
+    """The bound on nesting leaves room for any sane caller; for others the line is too deep."""
+    nested = b"[" * 400 + b"]" * 400
+    raw = b'{"custom_id":"a","method":"POST","url":"/v1/responses","body":{"model":7,"x":' + nested + b"}}"
+
+    def deeper(frames: int) -> int:
+        return records_of(index_of([raw]))[0].error if not frames else deeper(frames - 1)
+
+    used = len(inspect.stack(0))
+    for spare in range(100, 600, 10):
+        assert deeper(sys.getrecursionlimit() - used - spare) in (LineFault.TOO_DEEP, LineFault.MODEL_TYPE)
+    assert deeper(0) == LineFault.MODEL_TYPE
+
+
 def test_names_are_bounded_in_number() -> None:
     """A file cannot make the index remember names without end; what came first stays usable."""
     many = [line(custom_id=f"m{i}", body={"model": f"m{i}", "messages": []}) for i in range(MAX_MODELS + 2)]
@@ -172,7 +188,8 @@ def test_a_damaged_index_is_refused_with_what_to_do() -> None:
     damaged = [b"", index[:-1], index[: HEADER_BYTES + RECORD_BYTES], b"x" * 200, index[:16] + index, wrong_version]
     torn_footer = bytearray(index)
     torn_footer[HEADER_BYTES + RECORD_BYTES] = 0
-    for one in (*damaged, torn_footer):
+    padded = index[:-TRAILER_BYTES] + b" " + index[-TRAILER_BYTES:]
+    for one in (*damaged, torn_footer, padded):
         with pytest.raises(InputError, match="index"):
             open_index(bytes(one))
 
