@@ -1,0 +1,1 @@
+"""The suite of `ports.blobs`, over every blob store."""

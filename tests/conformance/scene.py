@@ -1,0 +1,280 @@
+"""Builders for the store's suites: a batch driven to any state, records and segments as the engine packs them.
+
+A scene speaks only the ports. Its time stands still at `now` unless a test moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from batchrouter.domain import bitmap
+from batchrouter.domain.batch import Batch, BatchError, NewBatch
+from batchrouter.domain.file import File, FileRole
+from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.outcome import GAP_SHARD, Finish, Outcome, Record, pack, tail, unpack
+from batchrouter.domain.shard import (
+    Claim,
+    Duty,
+    LaneKey,
+    Plan,
+    PlannedShard,
+    Range,
+    Rejection,
+    SegmentDraft,
+    Settled,
+)
+from batchrouter.domain.tenant import Tenant
+from batchrouter.ports.catalog import Catalog
+from batchrouter.ports.ledger import Ledger
+
+START_MS = 1_700_000_000_000
+LEASE_MS = 30_000
+WINDOW_MS = 24 * 3600 * 1000
+FAST, SLOW = LaneKey("openai", "fast"), LaneKey("local", "slow")
+TENANT = "tenant_a"
+REFUSAL = Rejection(errors=(BatchError(code="empty_file", message="The file is empty."),))
+
+
+class Store(Protocol):
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    def close(self) -> None: ...
+
+
+def segment(records: Iterable[Record]) -> tuple[bytes, bytes]:
+    """The records with their offsets, packed, and the whole segment around them: a line per record of its length."""
+    placed, lines, offset = [], [], 0
+    for record in records:
+        placed.append(record._replace(offset=offset))
+        lines.append(b"x" * (record.length - 1) + b"\n")
+        offset += record.length
+    packed = pack(placed)
+    return packed, b"".join(lines) + packed + tail(len(placed))
+
+
+def record(claim: Claim, place: int, outcome: Outcome = Outcome.SUCCEEDED, **changes: Any) -> Record:
+    """The outcome of one line of a claim, by its place in the range."""
+    answered = outcome is Outcome.SUCCEEDED
+    made = Record(
+        line=claim.first_line + place,
+        range_no=claim.range_no,
+        shard=claim.shard_id,
+        epoch=claim.epoch,
+        outcome=int(outcome),
+        finish=int(Finish.STOP if answered else Finish.NONE),
+        status=200 if answered else 400,
+        attempts=1,
+        latency_ms=120,
+        lane=claim.lane_id,
+        tokens_in=10 if answered else 0,
+        tokens_cached=4 if answered else 0,
+        tokens_out=3 if answered else 0,
+        tokens_reasoning=1 if answered else 0,
+        offset=0,
+        length=20 if answered else 30,
+    )
+    return made._replace(**changes)
+
+
+def records_of(claim: Claim, outcome: Outcome = Outcome.SUCCEEDED) -> list[Record]:
+    return [record(claim, place, outcome) for place in bitmap.members(claim.pending)]
+
+
+def gap_records(duty: Duty, ranges: Sequence[Range], outcome: Outcome) -> list[Record]:
+    """What whoever closes a batch writes for the lines that have no answer."""
+    return [
+        Record(
+            line=home.first_line + place, range_no=home.range_no, shard=GAP_SHARD, epoch=duty.duty_epoch,
+            outcome=int(outcome), finish=0, status=0, attempts=0, latency_ms=0, lane=0, tokens_in=0, tokens_cached=0,
+            tokens_out=0, tokens_reasoning=0, offset=0, length=40,
+        )
+        for home in ranges
+        for place in bitmap.members(bitmap.full(home.lines) & ~home.done)
+    ]  # fmt: skip
+
+
+def draft_of(batch_id: str, records: Iterable[Record], **changes: Any) -> SegmentDraft:
+    packed, whole = segment(records)
+    return replace(SegmentDraft(batch_id=batch_id, length=len(whole), records=packed, data=whole), **changes)
+
+
+def a_plan(batch_id: str, lines: Sequence[int] = (4,), lanes: Sequence[LaneKey] = (FAST,)) -> Plan:
+    """Ranges of so many lines; within each, line i goes to lane i modulo their number."""
+    ranges, shards, first = [], [], 0
+    for range_no, count in enumerate(lines):
+        ranges.append(Range(batch_id=batch_id, range_no=range_no, first_line=first, lines=count))
+        first += count
+        for turn, lane in enumerate(lanes):
+            members = bitmap.of(range(turn, count, len(lanes)))
+            if members:
+                shards.append(PlannedShard(range_no=range_no, lane=lane, members=members))
+    return Plan(total=first, model=None, ranges=tuple(ranges), shards=tuple(shards))
+
+
+class Scene:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.catalog = store.catalog
+        self.ledger = store.ledger
+        self.now = START_MS
+        self.made = 0
+        self.tenant(TENANT)
+
+    # --- people ---------------------------------------------------------------------------------------------------
+
+    def tenant(self, tenant_id: str, weight: int = 1) -> Tenant:
+        return self.catalog.add_tenant(Tenant(id=tenant_id, name=tenant_id, weight=weight, created_ms=self.now))
+
+    def file(self, file_id: str, tenant: str = TENANT, **changes: Any) -> File:
+        file = File(
+            id=file_id, tenant_id=tenant, purpose="batch", filename="in.jsonl", bytes=100, lines=4,
+            created_ms=self.now, blob_key=f"files/{file_id}", index_key=f"files/{file_id}.index",
+        )  # fmt: skip
+        return self.catalog.add_file(replace(file, **changes))
+
+    def new_batch(self, batch_id: str, **changes: Any) -> NewBatch:
+        new = NewBatch(
+            id=batch_id, tenant_id=TENANT, endpoint="/v1/chat/completions", completion_window="24h",
+            input_file_id=f"{batch_id}.in", created_ms=self.now, expires_ms=self.now + WINDOW_MS, api_key_id="key_1",
+            body_hash=f"hash of {batch_id}",
+        )  # fmt: skip
+        return replace(new, **changes)
+
+    def create(self, batch_id: str, **changes: Any) -> Batch:
+        """A batch in `validating`, with its input file."""
+        new = self.new_batch(batch_id, **changes)
+        if self.catalog.file(new.tenant_id, new.input_file_id, self.now) is None:
+            self.file(new.input_file_id, new.tenant_id)
+        batch = self.catalog.create_batch(new, now_ms=self.now).batch
+        assert batch is not None
+        return batch
+
+    def batch(self, batch_id: str, tenant: str = TENANT) -> Batch:
+        batch = self.catalog.batch(tenant, batch_id)
+        assert batch is not None
+        return batch
+
+    def state(self, batch_id: str) -> BatchState:
+        return self.batch(batch_id).state
+
+    # --- workers --------------------------------------------------------------------------------------------------
+
+    def worker(self, name: str = "w1", *, alone: bool = False, lease_ms: int = LEASE_MS) -> str:
+        self.ledger.enlist(name, self.now, lease_ms, alone=alone)
+        return name
+
+    def duty(self, worker: str, batch_id: str) -> Duty:
+        found = [duty for duty in self.ledger.take_duties(worker, self.now, 100) if duty.batch_id == batch_id]
+        assert len(found) == 1, f"{worker} was given {len(found)} duties on {batch_id}"
+        return found[0]
+
+    def has_duty(self, worker: str, batch_id: str) -> bool:
+        return any(duty.batch_id == batch_id for duty in self.ledger.take_duties(worker, self.now, 100))
+
+    def running(
+        self,
+        batch_id: str = "b1",
+        lines: Sequence[int] = (4,),
+        lanes: Sequence[LaneKey] = (FAST,),
+        worker: str = "w1",
+        **changes: Any,
+    ) -> Batch:
+        """A batch `in_progress`; `worker` must be enlisted."""
+        self.create(batch_id, **changes)
+        assert self.ledger.plan(worker, self.duty(worker, batch_id), a_plan(batch_id, lines, lanes), self.now)
+        return self.batch(batch_id, changes.get("tenant_id", TENANT))
+
+    def lane_id(self, key: LaneKey = FAST) -> int:
+        return self.ledger.lane(key).id
+
+    def claim(self, worker: str, batch_id: str = "b1", lane: LaneKey = FAST, count: int = 100) -> list[Claim]:
+        return self.ledger.claim(worker, self.lane_id(lane), batch_id, count, self.now)
+
+    def claim_one(self, worker: str, batch_id: str = "b1", lane: LaneKey = FAST) -> Claim:
+        (claim,) = self.claim(worker, batch_id, lane, 1)
+        return claim
+
+    def settle(self, worker: str, batch_id: str, records: Iterable[Record], **changes: Any) -> Settled:
+        return self.ledger.settle(worker, draft_of(batch_id, records, **changes), self.now)
+
+    def ranges(self, batch_id: str = "b1") -> list[Range]:
+        return self.ledger.ranges(batch_id, -1, 1000)
+
+    def done(self, batch_id: str = "b1") -> int:
+        return sum(home.done.bit_count() for home in self.ranges(batch_id))
+
+    def answer_all(self, worker: str, batch_id: str = "b1", lane: LaneKey = FAST) -> None:
+        for claim in self.claim(worker, batch_id, lane):
+            self.settle(worker, batch_id, records_of(claim))
+            self.ledger.release(worker, [(claim.shard_id, claim.epoch)])
+
+    # --- closing --------------------------------------------------------------------------------------------------
+
+    def closed(self, worker: str, batch_id: str, event: BatchEvent) -> Duty:
+        """Begin to close the batch by `event`; the duty, still held."""
+        if event is BatchEvent.CANCEL:
+            self.catalog.cancel_batch(TENANT, batch_id, self.now)
+        else:
+            assert self.ledger.close(worker, self.duty(worker, batch_id), event, self.now)
+        return self.duty(worker, batch_id)
+
+    def fill_gaps(self, worker: str, duty: Duty, outcome: Outcome = Outcome.CANCELLED) -> Settled | None:
+        gaps = gap_records(duty, self.ranges(duty.batch_id), outcome)
+        if not gaps:
+            return None
+        return self.settle(worker, duty.batch_id, gaps, duty_epoch=duty.duty_epoch)
+
+    def files_for(self, batch_id: str) -> tuple[File | None, File | None]:
+        """The output and error file of a batch, None where one would be empty."""
+        ranges = self.ranges(batch_id)
+        batch, made = self.batch(batch_id), []
+        for role, size in (
+            (FileRole.OUTPUT, sum(home.output_bytes for home in ranges)),
+            (FileRole.ERROR, sum(home.error_bytes for home in ranges)),
+        ):
+            file = File(
+                id=f"{batch_id}.{role}", tenant_id=batch.tenant_id, role=role, purpose="batch_output",
+                filename=f"{role}.jsonl", bytes=size, created_ms=self.now, batch_id=batch_id,
+            )  # fmt: skip
+            made.append(file if size else None)
+        return made[0], made[1]
+
+    def finish(self, worker: str, duty: Duty) -> bool:
+        output, error = self.files_for(duty.batch_id)
+        return self.ledger.finish(worker, duty, output, error, None, self.now)
+
+    def end(self, worker: str, batch_id: str, event: BatchEvent) -> Batch:
+        """Close, seal, fill and finish."""
+        duty = self.closed(worker, batch_id, event)
+        if not duty.planned:
+            assert self.ledger.plan(worker, duty, a_plan(batch_id), self.now)
+            duty = self.duty(worker, batch_id)
+        self.ledger.seal(worker, duty)
+        self.fill_gaps(worker, duty, Outcome.EXPIRED if event is BatchEvent.EXPIRE else Outcome.CANCELLED)
+        assert self.finish(worker, duty)
+        return self.batch(batch_id)
+
+    # --- comparing ------------------------------------------------------------------------------------------------
+
+    def picture(self, batch_id: str) -> tuple[object, ...]:
+        """All that the ports tell of a batch without changing it."""
+        return (
+            self.catalog.batch(TENANT, batch_id),
+            tuple(self.catalog.events(batch_id, 0, 1000)),
+            tuple(self.ranges(batch_id)),
+            tuple(self.catalog.lane_shares(batch_id)),
+            tuple(group for group in self.ledger.waiting(self.now) if group.batch_id == batch_id),
+            tuple(self.ledger.segments(batch_id, range(1, 100))),
+            tuple(self.ledger.foldable(1000)),
+        )
+
+
+def lines_of(draft: SegmentDraft, admitted: int) -> list[int]:
+    """The lines whose records counted."""
+    return [each.line for place, each in enumerate(unpack(draft.records)) if admitted >> place & 1]
