@@ -35,7 +35,8 @@ _KEEP_ALIVE_SHARE = 0.8
 
 _H = ord("H")  # the first letter of HEAD, and of no other method
 _HEADER_OVERHEAD = 4  # ": " and CRLF
-_WATCHED = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_WATCHED = _FRAMING | {b"content-encoding", b"keep-alive"}
 _KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
 
 
@@ -237,7 +238,7 @@ class Connection(asyncio.BufferedProtocol):
         headers = self._headers
         self._headers = []
         if status < 200:
-            if status < 100 or status == 101:
+            if not _is_interim(status, headers):
                 raise self._refuse(ReplyBroken(f"the upstream answered with status {status}, which nobody asked for"))
             return
         if self._read > self._read_max and _size(headers) > self._read_max:
@@ -359,6 +360,16 @@ class Connection(asyncio.BufferedProtocol):
 
 def _size(headers: list[tuple[bytes, bytes]]) -> int:
     return sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
+
+
+def _is_interim(status: int, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a status below 200 stands before a reply. 101 changes the protocol, so nothing can follow it for us.
+
+    A 1xx has no body whatever it declares, but the parser knows that only of three of them.
+    """
+    if status in (100, 102, 103):
+        return True
+    return 100 < status != 101 and not any(name in _FRAMING for name, _ in headers)
 
 
 def _announced_s(value: bytes) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import traceback
 from collections import OrderedDict
@@ -60,7 +61,7 @@ class DirectLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._addresses: list[str] = []
         self._resolved_s = 0.0
-        self._resolving: asyncio.Task[None] | None = None
+        self._resolving: asyncio.Task[tuple[str, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ticking = False
         self._closed = False
@@ -141,10 +142,8 @@ class DirectLink:
             self.note_sink(raised)
 
     def note_sink(self, error: BaseException | None) -> None:
-        """Log that a sink raised: the place and the kind, never the message, which could hold an answer."""
-        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown place"
-        log.error("the reader of a reply from %s raised %s at %s", self._name, type(error).__name__, place)
+        """A sink raised."""
+        note_sink(self._name, error)
 
     # Serving those who wait
 
@@ -193,9 +192,7 @@ class DirectLink:
         loop = self._running_loop()
         until = loop.time() + self.settings.connect_timeout_s
         async with asyncio.timeout_at(until):
-            if not self._addresses or loop.time() - self._resolved_s > RESOLVE_S:
-                await self._resolve()
-        addresses = tuple(self._addresses)
+            addresses = await self._resolve()
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             connection = Connection(self, self._buffer)
             try:
@@ -219,18 +216,21 @@ class DirectLink:
                     self._addresses.insert(0, address)
                 return
 
-    async def _resolve(self) -> None:
-        """Look the host's addresses up, once for all that open now."""
+    async def _resolve(self) -> tuple[str, ...]:
+        """The host's addresses, looked up once for all that open at about the same time."""
+        if self._addresses and self._running_loop().time() - self._resolved_s <= RESOLVE_S:
+            return tuple(self._addresses)
         if self._resolving is None:
             self._resolving = self._running_loop().create_task(self._look_up())
-        await asyncio.shield(self._resolving)
+        return await asyncio.shield(self._resolving)
 
-    async def _look_up(self) -> None:
+    async def _look_up(self) -> tuple[str, ...]:
         loop = self._running_loop()
         try:
-            found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=1)
+            found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
             self._addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
             self._resolved_s = loop.time()
+            return tuple(self._addresses)
         finally:
             self._resolving = None
 
@@ -297,3 +297,10 @@ class DirectLink:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop
+
+
+def note_sink(origin: str, error: BaseException | None) -> None:
+    """Log that a sink raised: the place and the kind, never the message, which could hold an answer."""
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    log.error("the reader of a reply from %s raised %s at %s", origin, type(error).__name__, place)

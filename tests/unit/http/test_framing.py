@@ -1,0 +1,517 @@
+"""What a connection makes of each cut of each reply: whose answer it is, and when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from batchrouter.errors import ConnectionLost, ReplyBroken, ReplyTooLarge
+from batchrouter.ports.transport import LinkSettings
+from tests.unit.http.ear import Ear
+from tests.unit.http.wire import Wire, Wires, answers, opened, play, reply, until
+
+OK = b"HTTP/1.1 200 OK\r\n"
+SMALL = LinkSettings(max_connections=1, max_reply_bytes=1000, max_head_bytes=2048)
+
+
+def one(scene: Callable[[Wires, Wire, Ear], Coroutine[Any, Any, None]], settings: LinkSettings = SMALL) -> None:
+    """A scene that begins with one call on one connection."""
+
+    async def begin() -> None:
+        wires, ear = Wires(settings), Ear("first")
+        wires.send(ear)
+        await opened(wires, 1)
+        await scene(wires, wires.opened[0], ear)
+        await wires.transport.aclose()
+        assert not ear.faults
+
+    play(begin)
+
+
+async def asks_again(wires: Wires, wire: Wire) -> None:
+    """The next call gets its own answer, on a connection that is not `wire`."""
+    ear = Ear("next")
+    before = wire.written
+    wires.send(ear)
+    await opened(wires, 2)
+    assert wire.written == before
+    wires.opened[-1].read(reply("next"))
+    assert ear.whole
+    assert ear.body == answers("next")
+
+
+def test_one_read_brings_the_whole_reply() -> None:
+    """Head, body and end arrive within the read; names are lower-case; the connection is idle again."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first", b"X-Request-ID: r-1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"))
+        assert ear.whole
+        assert ear.body == answers("first")
+        assert ear.headers[1:] == [(b"x-request-id", b"r-1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")]
+        assert (wires.link.connections, wires.link.idle) == (1, 1)
+
+    one(scene)
+
+
+def test_a_send_from_inside_the_end_uses_the_same_connection_in_the_same_tick() -> None:
+    """The connection is free when `on_end` is called."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        second = Ear("second")
+
+        class Next(Ear):
+            def on_end(self) -> None:
+                super().on_end()
+                wires.send(second, b"second")
+
+        first = Next("again")
+        wire.read(reply("first"))
+        wires.send(first)
+        wire.read(reply("again"))
+        assert wire.written.endswith(b"second")
+        wire.read(reply("second"))
+        assert (first.body, second.body) == (answers("again"), answers("second"))
+        assert len(wires.opened) == 1
+
+    one(scene)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        *((status, header) for status in (100, 102, 103) for header in (b"Content-Length: 5\r\n", b"Link: x\r\n", b"")),
+        (102, b"Transfer-Encoding: chunked\r\n"),
+        (104, b""),
+        (199, b"Link: x\r\n"),
+    ],
+)
+def test_interim_replies_are_skipped(status: int, apart: bool, header: bytes) -> None:
+    """A 1xx before the reply, in its read or in one of its own, ends nothing and shows nothing of itself."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        interim = b"HTTP/1.1 %d Wait\r\n%s\r\n" % (status, header)
+        if apart:
+            wire.read(interim)
+            wire.read(interim)
+            assert ear.status == 0
+            wire.read(reply("first"))
+        else:
+            wire.read(interim + interim + reply("first"))
+        assert (ear.status, ear.body, ear.whole) == (200, answers("first"), True)
+        assert [name for name, _ in ear.headers] == [b"content-length"]
+        assert wires.link.idle == 1
+
+    one(scene)
+
+
+@pytest.mark.parametrize("status", [99, 104, 199])
+def test_an_interim_reply_that_might_have_a_body_is_refused(status: int) -> None:
+    """The parser reads a body behind those it does not know; what it takes for that body may be the answer."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(b"HTTP/1.1 %03d Wait\r\nContent-Length: 5\r\n\r\n" % status + reply("first"))
+        assert type(ear.end) is ReplyBroken
+        assert (ear.status, ear.body, wire.closed) == (0, b"", True)
+
+    one(scene)
+
+
+@pytest.mark.parametrize("upgrade", [b"", b"Connection: upgrade\r\nUpgrade: h2c\r\n"])
+def test_a_change_of_protocol_closes(upgrade: bytes) -> None:
+    """101 is an error, and what follows it is nobody's."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(b"HTTP/1.1 101 Switching\r\n%s\r\n" % upgrade + reply("first"))
+        assert type(ear.end) is ReplyBroken
+        assert (ear.status, ear.body, wire.closed) == (0, b"", True)
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+@pytest.mark.parametrize("stray", [reply("stray"), b"H", b"HTTP/1.1 200", b"garbage", b"\x00", reply("stray") * 3])
+def test_more_than_one_reply_in_a_read_ends_the_connection(stray: bytes) -> None:
+    """The reply that was whole is delivered, what follows goes to nobody, a waiting call uses another connection."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        waiting = Ear("waiting")
+        wires.send(waiting, b"waiting")
+        wire.read(reply("first") + stray)
+        assert ear.whole
+        assert ear.body == answers("first")
+        assert wire.closed
+        assert b"waiting" not in wire.written
+        await opened(wires, 2)
+        wires.opened[1].read(reply("waiting"))
+        assert waiting.body == answers("waiting")
+
+    one(scene)
+
+
+def test_surplus_after_chunks_or_behind_a_closing_reply_goes_to_nobody() -> None:
+    """The same for a chunked reply, for one without a body, and for one that ends its connection."""
+    chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nTrailer: t\r\n\r\n"
+    for whole in (chunked, b"HTTP/1.1 204 N\r\n\r\n", OK + b"Connection: close\r\nContent-Length: 1\r\n\r\nx"):
+
+        async def scene(wires: Wires, wire: Wire, ear: Ear, whole: bytes = whole) -> None:
+            wire.read(whole + reply("stray"))
+            assert ear.whole
+            assert wire.closed
+            await asks_again(wires, wire)
+
+        one(scene)
+
+
+def test_bytes_on_an_idle_connection_close_it() -> None:
+    """A reply that nobody asked for is nobody's."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+        wire.read(reply("stray"))
+        assert wire.closed
+        assert wires.link.idle == 0
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+def test_an_idle_connection_that_the_upstream_closes_is_not_used() -> None:
+    """The next call opens its own."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+        wire.end()
+        assert (wires.link.connections, wires.link.idle) == (0, 0)
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+def test_the_close_ends_a_body_without_a_length() -> None:
+    """Over plain TCP, an orderly close."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(OK + b"\r\nab")
+        wire.read(b"cd")
+        assert ear.end is None
+        wire.end()
+        assert (ear.whole, ear.body) == (True, b"abcd")
+
+    one(scene)
+
+
+def test_a_broken_connection_ends_no_body() -> None:
+    """A reset is not the end of a body without a length."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(OK + b"\r\nab")
+        wire.end(ConnectionResetError())
+        assert type(ear.end) is ReplyBroken
+
+    one(scene)
+
+
+def test_over_tls_the_close_ends_no_body() -> None:
+    """There the tail may be missing, so the reply is refused."""
+
+    async def scene() -> None:
+        wires, ear = Wires(SMALL, "https"), Ear()
+        wires.send(ear)
+        await opened(wires, 1)
+        wires.opened[0].read(OK + b"\r\nabcd")
+        wires.opened[0].end()
+        assert type(ear.end) is ReplyBroken
+        await wires.transport.aclose()
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"HTTP/1.1 2",
+        OK,
+        OK + b"Content-Length: 5\r\n\r\n",
+        OK + b"Content-Length: 5\r\n\r\nabcd",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ],
+)
+def test_a_reply_that_is_cut_off_is_broken(part: bytes) -> None:
+    """Short of its length, of its last chunk or of its head: never an answer, and never `ConnectionLost`."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(part)
+        wire.end()
+        assert type(ear.end) is ReplyBroken
+
+    one(scene)
+
+
+def test_a_close_before_the_first_byte_is_a_lost_connection() -> None:
+    """So that the caller may send again at once."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.end()
+        assert type(ear.end) is ConnectionLost
+
+    one(scene)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+        b"Content-Length: 1\r\nContent-Length: 2\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: +1\r\n",
+        b"Content-Length: 0x1\r\n",
+        b"Content-Length: 1, 1\r\n",
+        b"Content-Length: \r\n",
+        b"Content-Length: 99999999999999999999999999\r\n",
+        b"Transfer-Encoding: gzip\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked, gzip\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Content-Length : 1\r\n",
+        b"X: a\r\n Content-Length: 1\r\n",
+        b"X: a\nContent-Length: 1\r\n",
+        b"X: a\x00b\r\nContent-Length: 1\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: 1\r\n",
+        b"Content-Encoding: identity\r\nContent-Encoding: br\r\nContent-Length: 1\r\n",
+    ],
+)
+def test_a_head_that_frames_in_two_ways_or_none_is_refused(head: bytes) -> None:
+    """Nothing of it is an answer, the connection closes, and the next call gets its own."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(OK + head + b"\r\n1\r\nx\r\n0\r\n\r\n")
+        assert isinstance(ear.end, ReplyBroken | ReplyTooLarge)
+        assert (ear.body, wire.closed) == (b"", True)
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+@pytest.mark.parametrize("garbage", [b"\x15\x03\x01\x00\x02\x02\x0a", b"SSH-2.0-x\r\n", b"<html>", b"HTTP/1.1 2x0\r\n"])
+def test_bytes_that_are_not_http_are_refused(garbage: bytes) -> None:
+    """A TLS alert, another protocol, a page."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(garbage)
+        assert type(ear.end) is ReplyBroken
+
+    one(scene)
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 40])
+@pytest.mark.parametrize("size", [1, 100, 4096])
+def test_a_head_has_a_bound(interim: bytes, size: int) -> None:
+    """64 KiB by default, interim heads counted, in small reads and in large ones."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        data = interim + OK + b"X: " + b"y" * 2048 + b"\r\nContent-Length: 1\r\n\r\nx"
+        wire.read_cut(data, range(size, len(data), size))
+        assert type(ear.end) is ReplyBroken
+        assert "2048" in str(ear.end)
+
+    one(scene)
+
+
+@pytest.mark.parametrize("size", [64, 100_000])
+def test_a_reply_has_a_bound(size: int) -> None:
+    """A body of exactly `max_reply_bytes` passes in every framing; one byte more is too large."""
+    for extra in (0, 1):
+        body = b"x" * (1000 + extra)
+        for data in (
+            OK + b"Content-Length: %d\r\n\r\n%s" % (len(body), body),
+            OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+            OK + b"\r\n" + body,
+        ):
+
+            async def scene(wires: Wires, wire: Wire, ear: Ear, data: bytes = data, extra: int = extra) -> None:
+                wire.read_cut(data, range(size, len(data), size))
+                wire.end()
+                if extra:
+                    assert type(ear.end) is ReplyTooLarge
+                    assert wire.closed
+                else:
+                    assert ear.whole
+                    assert len(ear.body) == 1000
+
+            one(scene)
+
+
+def test_framing_without_end_is_cut_off() -> None:
+    """Trailers, chunk extensions and blank chunks cannot grow for ever behind a small body."""
+    endless = (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"Trailer: t\r\n" * 1000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"e" * 10_000,
+        b"\r\n" * 5000,
+    )
+    for data in endless:
+
+        async def scene(wires: Wires, wire: Wire, ear: Ear, data: bytes = data) -> None:
+            wire.read_cut(data, range(500, len(data), 500))
+            assert isinstance(ear.end, ReplyTooLarge | ReplyBroken)
+            assert wire.closed
+
+        one(scene)
+
+
+def test_replies_without_a_body() -> None:
+    """204, 304 and the answer to HEAD have none, whatever length they declare."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(b"HTTP/1.1 204 No\r\n\r\n")
+        assert ear.whole
+        unchanged, head = Ear("unchanged"), Ear("head")
+        wires.send(unchanged)
+        wire.read(b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n")
+        assert unchanged.whole
+        wires.link.send(b"HEAD /v1/x HTTP/1.1\r\nhost: x\r\n\r\n", b"", head)
+        wire.read(OK + b"Content-Length: 5000\r\n\r\n")
+        assert (head.whole, head.body, wire.closed) == (True, b"", True)
+        assert len(wires.opened) == 1
+
+    one(scene)
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+def test_a_reply_that_ends_its_connection(start: bytes) -> None:
+    """`Connection: close`, and HTTP/1.0 that does not say keep-alive."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(start + b"Content-Length: 1\r\n\r\nx")
+        assert ear.whole
+        assert wire.closed
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+def test_a_reply_before_the_end_of_its_request_ends_the_connection() -> None:
+    """The rest of that request must not stand before the next one."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+        early = Ear("early")
+        wires.send(early, b"x" * 100_000)
+        wire.unsent = 40_000
+        wire.read(reply("early", status=413))
+        assert (early.whole, early.status, wire.closed) == (True, 413, True)
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+@pytest.mark.parametrize("moment", ["on_head", "on_chunk", "on_end"])
+def test_a_sink_that_raises_harms_nobody_else(
+    moment: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its connection closes unless the reply was over; it hears one error at most; the log holds no answer."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+        bad = Ear("bad")
+
+        def fail(*what: object) -> None:
+            raise ValueError("secret answer")
+
+        monkeypatch.setattr(bad, moment, fail)
+        waiting = Ear("waiting")
+        wires.send(bad)
+        wires.send(waiting)
+        wire.read(reply("bad"))
+        if moment == "on_end":
+            assert bad.end is None
+            assert wire.written.count(b"POST") == 3
+        else:
+            assert "reader" in str(bad.end)
+            assert wire.closed
+            await opened(wires, 2)
+        wires.opened[-1].read(reply("waiting"))
+        assert waiting.body == answers("waiting")
+        assert not bad.faults
+
+    one(scene)
+    assert "ValueError" in caplog.text
+    assert "test_framing.py" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("moment", ["on_head", "on_chunk"])
+def test_a_sink_may_stop_from_inside(moment: str) -> None:
+    """After `abort` it hears nothing, not even of bytes of the same read, and the connection is closed."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+
+        class Stopper(Ear):
+            def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+                super().on_head(status, headers)
+                if moment == "on_head":
+                    call.abort()
+
+            def on_chunk(self, data: bytes) -> None:
+                super().on_chunk(data)
+                call.abort()
+
+        stopper = Stopper("stopper")
+        call = wires.send(stopper)
+        wire.read(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n1\r\ny\r\n0\r\n\r\n")
+        assert (stopper.end, stopper.body) == (None, b"x" if moment == "on_chunk" else b"")
+        assert wire.closed
+        await asks_again(wires, wire)
+
+    one(scene)
+
+
+def test_an_old_call_cannot_abort_the_next_on_its_connection() -> None:
+    """`abort` of a call that has ended is harmless."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first"))
+        old, new = Ear("old"), Ear("new")
+        call = wires.send(old)
+        wire.read(reply("old"))
+        wires.send(new)
+        call.abort()
+        wire.read(reply("new"))
+        assert new.body == answers("new")
+
+    one(scene)
+
+
+def test_an_announced_keep_alive_time_is_kept() -> None:
+    """`Keep-Alive: timeout=0` closes the connection at the next look instead of after the setting's time."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first", b"Keep-Alive: timeout=0, max=5\r\n"))
+        assert ear.whole
+        await until(lambda: wires.link.connections == 0)
+        assert wire.closed
+
+    one(scene, LinkSettings(idle_timeout_s=100, request_timeout_s=0.04))
+
+
+def test_blank_lines_before_a_reply_shift_no_answer() -> None:
+    """An upstream that ends its bodies with a stray line break keeps each answer with its call."""
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        wire.read(reply("first") + b"\r\n")
+        second = Ear("second")
+        wires.send(second)
+        wires.opened[-1].read(b"\r\n" + reply("second"))
+        assert (ear.body, second.body) == (answers("first"), answers("second"))
+
+    one(scene)
