@@ -10,14 +10,15 @@ import hashlib
 import logging
 import os
 import resource
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.clock import RealChance, RealClock
-from batchrouter.adapters.folder import DataFolder, ServerNote
+from batchrouter.adapters.folder import DataFolder, ServerNote, read_server
 from batchrouter.adapters.http.proxied import transport_for
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
@@ -28,6 +29,7 @@ from batchrouter.api.app import create_app
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.config import Config, ProviderConfig
+from batchrouter.domain.file import File
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
 from batchrouter.domain.routing import RouteProvider, Router
@@ -39,8 +41,9 @@ from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.worker import Worker
 from batchrouter.errors import ConfigError
 from batchrouter.ports.clock import Chance, Clock
-from batchrouter.ports.transport import LinkSettings, Transport
+from batchrouter.ports.transport import Call, Link, LinkSettings, Origin, Sink, Transport
 from batchrouter.providers.openai import OpenAIWire
+from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.service import Service
 
@@ -276,3 +279,120 @@ def raise_file_limit() -> int:
 def _env_key_id(key: str) -> str:
     """Tells keys of the environment apart over restarts without telling them."""
     return f"env-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+# --- for the command line -------------------------------------------------------------------------------------------
+
+
+class Tally:
+    """Calls that one `Embedded` has sent, and the most that were in flight at once."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.peak = 0
+
+
+class _TalliedLink:
+    def __init__(self, link: Link, tally: Tally, in_flight: Callable[[], int]) -> None:
+        self._link = link
+        self._tally = tally
+        self._in_flight = in_flight
+
+    @property
+    def connections(self) -> int:
+        return self._link.connections
+
+    @property
+    def idle(self) -> int:
+        return self._link.idle
+
+    def send(self, head: bytes, body: bytes, sink: Sink) -> Call:
+        tally = self._tally
+        tally.calls += 1
+        tally.peak = max(tally.peak, self._in_flight())
+        return self._link.send(head, body, sink)
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
+
+
+class _TalliedTransport:
+    def __init__(self, transport: Transport, tally: Tally, in_flight: Callable[[], int]) -> None:
+        self._transport = transport
+        self._tally = tally
+        self._in_flight = in_flight
+
+    def link(self, origin: Origin, settings: LinkSettings) -> Link:
+        return _TalliedLink(self._transport.link(origin, settings), self._tally, self._in_flight)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def tally_calls(embedded: Embedded) -> Tally:
+    """Count from now on; before `start`, so that no lane has its link yet."""
+    tally = Tally()
+    # The worker may begin a new incarnation, with another dispatcher.
+    embedded._transport = _TalliedTransport(embedded._transport, tally, lambda: embedded.worker.dispatcher.in_flight)
+    return tally
+
+
+async def forget_waits(embedded: Embedded) -> None:
+    """Set back when each lane is tried again, before `start`: whoever reads a time to come, or none, in the row of a
+    paused lane then knows that this process was refused, and not an earlier one."""
+    ledger = embedded._store.ledger
+    lanes = await embedded._calls.read(ledger.lanes)
+    await embedded._calls.write(ledger.note_lanes, [replace(lane, until_ms=0) for lane in lanes])
+
+
+async def index_of(embedded: Embedded, file: File) -> AsyncIterator[bytes]:
+    """The bytes of an uploaded file's line index."""
+    assert file.index_key is not None
+    async for data in embedded._blobs.stream(file.index_key, 0, await embedded._blobs.size(file.index_key)):
+        yield data
+
+
+def cut_short(running: Embedded | Server) -> None:
+    """While `stop` waits for calls: end them now. What was answered is still written."""
+    embedded = running._embedded if isinstance(running, Server) else running
+    embedded.worker.dispatcher.drop_all()
+
+
+@asynccontextmanager
+async def keys_of(folder: Path) -> AsyncIterator[Keys]:
+    """The keys of a folder that no server holds. Raises `FolderError` when one does."""
+    held = DataFolder.open(folder)
+    try:
+        store = SqlStore.open_sqlite(folder)
+        calls = Threads()
+        try:
+            yield Keys(store.catalog, calls, RealClock(), RealChance())
+        finally:
+            calls.close()
+            store.close()
+    finally:
+        held.close()
+
+
+def server_of(folder: Path) -> ServerNote | None:
+    """Who serves the folder, as far as its note says."""
+    return read_server(folder)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """The folder's lock, for as long as the block runs. Raises `FolderError`."""
+    held = DataFolder.open(folder)
+    try:
+        yield
+    finally:
+        held.close()
+
+
+def scratch_in(folder: Path) -> FolderScratch:
+    """Room for comparing the ids of a long input; close it."""
+    return FolderScratch(folder)
+
+
+def real_clock() -> Clock:
+    return RealClock()
