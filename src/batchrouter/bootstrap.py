@@ -6,6 +6,7 @@ Server      an `Embedded` with the HTTP API in front of it: what `serve` uses
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -101,6 +102,9 @@ class Embedded:
         )
 
     async def start(self) -> None:
+        # What is here now stays; a line's few objects die by their counts, so looking for cycles often is wasted.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         FolderScratch.clear(self.folder.path / "scratch")
         tenant = Tenant(id=DEFAULT_TENANT, name=DEFAULT_TENANT, weight=1, created_ms=self.clock.unix_ms())
         await self._calls.write(self._store.catalog.add_tenant, tenant)

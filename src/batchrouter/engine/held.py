@@ -96,16 +96,17 @@ class _Waiting:
         self.groups: dict[int, deque[tuple[Held, int]]] = {}
         self.count = 0
 
-    def take(self) -> tuple[Held, int]:
-        self.count -= 1
-        if self.again:
-            return self.again.popleft()
-        prefix = next(iter(self.groups))
-        group = self.groups[prefix]
-        line = group.popleft()
-        if not group:
-            del self.groups[prefix]
-        return line
+    def take(self, most: int) -> list[tuple[Held, int]]:
+        """Up to `most` lines, of one prefix only."""
+        source = self.again
+        if not source:
+            prefix = next(iter(self.groups))
+            source = self.groups[prefix]
+            if len(source) <= most:
+                del self.groups[prefix]
+        some = [source.popleft() for _ in range(min(most, len(source)))]
+        self.count -= len(some)
+        return some
 
 
 class LaneQueue:
@@ -143,25 +144,15 @@ class LaneQueue:
         waiting.count += 1
         self.count += 1
 
-    def peek(self) -> tuple[Held, int] | None:
-        """The line that `take` will return."""
+    def take(self) -> list[tuple[Held, int]]:
+        """The next few lines by fair turns, all of one batch. Empty: nothing waits."""
         batch_id = self._turns.next()
         if batch_id is None:
-            return None
+            return []
         waiting = self._batches[batch_id]
-        if waiting.again:
-            return waiting.again[0]
-        return waiting.groups[next(iter(waiting.groups))][0]
-
-    def take(self) -> tuple[Held, int] | None:
-        """The next line by fair turns. None: nothing waits."""
-        batch_id = self._turns.next()
-        if batch_id is None:
-            return None
-        waiting = self._batches[batch_id]
-        line = waiting.take()
-        self.count -= 1
-        self._taken += 1
+        some = waiting.take(QUANTUM - self._taken)
+        self.count -= len(some)
+        self._taken += len(some)
         if not waiting.count:
             self._turns.charge(batch_id, self._taken)
             self._taken = 0
@@ -170,7 +161,7 @@ class LaneQueue:
         elif self._taken >= QUANTUM:
             self._turns.charge(batch_id, self._taken)
             self._taken = 0
-        return line
+        return some
 
     def drop(self, batch_id: str) -> int:
         """Forget the batch's lines; returns how many there were."""

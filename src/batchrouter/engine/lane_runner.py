@@ -104,8 +104,11 @@ class LaneRunner:
         self._loading: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._timer_s = 0.0
+        self._pump_due = False
+        self._call_soon = asyncio.get_running_loop().call_soon
         # lines sent in the window that began at _window_s, and the rate of the one before
         self._window_s = clock.mono_s()
+        self._unix_offset_s = clock.unix_ms() / 1000 - self._window_s
         self._window_sent = 0
         self._rate = 0.0
 
@@ -203,6 +206,7 @@ class LaneRunner:
 
     def pump(self) -> None:
         """Send what may be sent now; see to it that there is more to send, or a time to look again."""
+        self._pump_due = False
         now_s = self._clock.mono_s()
         if self._waiting and self._waiting[0][0] <= now_s:
             self._requeue_due(now_s)
@@ -220,6 +224,13 @@ class LaneRunner:
         if self.more_waiting and not self.queue.count and len(ready) < self._ready_low():
             self._on_hungry()
         self._arm(now_s)
+
+    def _pump_soon(self) -> None:
+        """Pump when the replies that came in this turn of the loop have been handled: so the requests that follow go
+        out together, which wakes the upstream once instead of once for each."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._call_soon(self.pump)
 
     def _send(self, line: LineCall, now_s: float) -> None:
         batch = line.held.batch
@@ -285,19 +296,22 @@ class LaneRunner:
         wanted = min(LOAD_MAX, 2 * self._ready_low() - len(self._ready))
         taken: list[tuple[Held, int, int]] = []
         by_input: dict[tuple[str, str], list[int]] = {}
+        budget = self._budget
         while len(taken) < wanted:
-            peeked = self.queue.peek()
-            if peeked is None:
+            some = self.queue.take()
+            for number, (held, place) in enumerate(some):
+                size = held.lengths[place]
+                if not budget.room(self._bytes, size):
+                    for back in reversed(some[number:]):
+                        self.queue.put_back(*back)
+                    wanted = 0
+                    break
+                reserved = budget.reserve(size)
+                self._bytes += reserved
+                by_input.setdefault(held.batch.input_keys, []).append(len(taken))
+                taken.append((held, place, reserved))
+            if not some:
                 break
-            size = peeked[0].lengths[peeked[1]]
-            if not self._budget.room(self._bytes, size):
-                break
-            self.queue.take()
-            held, place = peeked
-            reserved = self._budget.reserve(size)
-            self._bytes += reserved
-            by_input.setdefault(held.batch.input_keys, []).append(len(taken))
-            taken.append((held, place, reserved))
         if not taken:
             return False
         lines: dict[int, tuple[bytes, bytes]] = {}
@@ -325,6 +339,7 @@ class LaneRunner:
         return True
 
     def _measure(self, now_s: float) -> None:
+        self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
         passed_s = now_s - self._window_s
         if passed_s >= 0.1:
             self._rate = self._window_sent / passed_s
@@ -340,14 +355,14 @@ class LaneRunner:
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._budget.learn(len(body))
         status = line.status
-        signals = read_signals(status, line.headers, self._clock.unix_ms() / 1000)
+        signals = read_signals(status, line.headers, now_s + self._unix_offset_s)
         reply = self._wire.decode(status, body)
         if 200 <= status < 300 and reply.usable:
             used = reply.tokens.input + reply.tokens.output
             self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, used, self._estimate(line))
             self.health.on_answer(line.sent_s, now_s)
             self._finish(line, Outcome.SUCCEEDED, reply, now_s)
-            self.pump()
+            self._pump_soon()
             return
         error = None if reply.usable else ReplyBroken("the reply is not JSON")
         kind = classify(status, reply.code, error, signals)
@@ -356,7 +371,7 @@ class LaneRunner:
             retry_after_s = read_body_retry(body)
         self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals)
         self._after_failure(line, kind, reply, reason_of(status, reply.code, error), now_s, retry_after_s)
-        self.pump()
+        self._pump_soon()
 
     def on_failure(self, line: LineCall, error: TransportError) -> None:
         now_s = self._clock.mono_s()
@@ -364,7 +379,7 @@ class LaneRunner:
         kind = classify(None, None, error, NO_SIGNALS, reused=True)
         self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error))
         self._after_failure(line, kind, error, reason_of(None, None, error), now_s, None)
-        self.pump()
+        self._pump_soon()
 
     def _after_failure(
         self,

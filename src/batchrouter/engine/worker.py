@@ -60,7 +60,6 @@ class Worker:
         self._connect = connect
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
-        self._fold_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_incarnation()
@@ -113,7 +112,7 @@ class Worker:
             asyncio.create_task(self._listen(), name="listen"),
             self._loop_of("duties", self._duty_now, every_s, self._all_duties),
             self._loop_of("claims", self._claim_now, every_s, self.claims_once),
-            self._loop_of("folds", self._fold_now, every_s, self._all_folds),
+            self._loop_of("folds", asyncio.Event(), every_s, self._all_folds),
             self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
             self._loop_of("ticks", asyncio.Event(), min(1.0, every_s), self.tick),
         ]
@@ -175,9 +174,7 @@ class Worker:
                 return True
             case BatchState.FINALIZING | BatchState.CANCELLING:
                 self.dispatcher.drop(duty.batch_id)
-                ended = await self.closer.finish(duty)
-                self._fold_now.set()
-                return ended
+                return await self.closer.finish(duty)
             case _:
                 return False
 
@@ -206,9 +203,12 @@ class Worker:
         return total
 
     async def _all_folds(self) -> int:
+        """A few ranges a round while calls are in flight, because sending goes first; the rest when nothing is."""
         total = 0
         while done := await self.folder.run_once():
             total += done
+            if self.dispatcher.in_flight:
+                break
         return total
 
     async def _sweep(self) -> int:
