@@ -69,7 +69,11 @@ class Rig:
             wake=self.wake,
             limits=limits,
         )
-        self.app = create_app(self.service, lambda: models, self.settings)
+
+        async def listed() -> list[ModelInfo]:
+            return list(models)
+
+        self.app = create_app(self.service, listed, self.settings)
         self.server = ApiServer(self.app, self.settings)
         self.port = 0
         self._loop = asyncio.new_event_loop()
