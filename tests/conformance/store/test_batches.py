@@ -18,7 +18,7 @@ def test_a_batch_is_born_validating(scene: Scene) -> None:
     assert (made.created_ms, made.expires_ms) == (scene.now, scene.now + WINDOW_MS)
     assert made.output_expires_after_s == 7200
     assert (made.total, made.completed, made.failed, made.tokens, made.errors) == (0, 0, 0, NO_TOKENS, ())
-    assert made.closing is made.output_file_id is made.error_file_id is made.in_progress_ms is None
+    assert (made.closing, made.output_file_id, made.error_file_id, made.in_progress_ms) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("metadata", [None, {}])
