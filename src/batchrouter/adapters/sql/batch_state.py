@@ -27,12 +27,12 @@ def enter(tx: sa.Connection, batch: Row, event: BatchEvent, now_ms: int, **chang
             **changes,
         },
     )
-    tell(tx, batch.seq, batch.next_event, f"batch.{after}", now_ms)
+    tell(tx, batch.seq, batch.next_event, after, now_ms)
     return after
 
 
-def tell(tx: sa.Connection, batch_seq: int, no: int, type: str, now_ms: int) -> None:
+def tell(tx: sa.Connection, batch_seq: int, no: int, state: BatchState, now_ms: int) -> None:
     tx.execute(
         _ADD_EVENT,
-        {"batch_seq": batch_seq, "no": no, "type": type, "at_ms": now_ms, "data": to_json({})},
+        {"batch_seq": batch_seq, "no": no, "type": f"batch.{state}", "at_ms": now_ms, "data": to_json({})},
     )

@@ -187,7 +187,7 @@ def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
             "next_event": 2,
         },
     ).scalar_one()
-    tell(tx, seq, 1, "batch.created", now_ms)
+    tell(tx, seq, 1, BatchState.VALIDATING, now_ms)
     tx.execute(
         idempotency.insert(),
         {

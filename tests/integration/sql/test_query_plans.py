@@ -1,0 +1,85 @@
+"""What is asked every second touches only rows that are still of interest: each such query finds its index.
+
+SQLite's own account of a statement (EXPLAIN QUERY PLAN) is read while the verb runs, so it is the real statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql import SqlStore
+from tests.conformance.scene import TENANT, WINDOW_MS, Scene, records_of
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    store = SqlStore.open_sqlite(tmp_path, sync=False)
+    scene = Scene(store)
+    worker = scene.worker()
+    for number in range(30):
+        scene.running(f"b{number}", lines=(4, 4))
+    claim = scene.claim_one(worker, "b1")
+    scene.settle(worker, "b1", records_of(claim))
+    yield scene
+    store.close()
+
+
+VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
+    "take_duties": (lambda it: it.ledger.take_duties("w1", it.now, 10), {"batches_live"}),
+    "waiting": (lambda it: it.ledger.waiting(it.now), {"shards_free"}),
+    "claim": (lambda it: it.ledger.claim("w1", 1, "b2", 5, it.now), {"shards_free"}),
+    "beat": (lambda it: it.ledger.beat("w1", it.now, 1000, []), set()),
+    "resign": (lambda it: it.ledger.resign("w1"), {"shards_owned", "batches_live"}),
+    "foldable": (lambda it: it.ledger.foldable(10), {"ranges_to_fold"}),
+    "sweep": (
+        lambda it: it.ledger.sweep(it.now + 2 * WINDOW_MS, 0),
+        {"files_to_release", "files_expiring", "batches_to_purge", "uploads_expiring"},
+    ),
+    "known": (
+        lambda it: it.ledger.known(["x"]),
+        {"files_by_blob", "files_by_index", "segments_by_blob", "ranges_by_output_run", "ranges_by_error_run"},
+    ),
+    "batch": (lambda it: it.catalog.batch(TENANT, "b3"), set()),
+    "batches": (lambda it: it.catalog.batches(TENANT, after=None, limit=5), {"batches_of_tenant"}),
+    "files": (
+        lambda it: it.catalog.files(TENANT, after=None, limit=5, descending=True, purpose=None, now_ms=it.now),
+        {"files_of_tenant"},
+    ),
+    "files of a purpose": (
+        lambda it: it.catalog.files(TENANT, after=None, limit=5, descending=False, purpose="batch", now_ms=it.now),
+        {"files_of_purpose"},
+    ),
+}
+
+MAY_BE_SCANNED = {"workers"}  # a row for each process
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_verb_finds_its_index_and_scans_no_table(verb: str, scene: Scene) -> None:
+    """The named partial indexes are used, nothing is read from end to end, and nothing is sorted on the way."""
+    run, expected = VERBS[verb]
+    plans: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            values = parameters[0] if executemany else parameters
+            side = cursor.connection.cursor()
+            plans.extend(row[3] for row in side.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+            side.close()
+
+    database = scene.store._database  # type: ignore[attr-defined]
+    for connection in (database._writer, database._reader):
+        sa.event.listen(connection.engine, "before_cursor_execute", explain)
+    run(scene)
+    words = " ".join(plans)
+    assert plans
+    for index in expected:
+        assert f"INDEX {index} " in f"{words} ", f"{index} is not used: {plans}"
+    scans = [plan for plan in plans if plan.startswith("SCAN") and "INDEX" not in plan]
+    allowed = [plan for plan in scans if any(table in plan for table in (*MAY_BE_SCANNED, "CONSTANT ROW", "anon_1"))]
+    assert scans == allowed
