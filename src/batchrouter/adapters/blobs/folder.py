@@ -275,10 +275,8 @@ class Folder:
         if directory in self._durable:
             return
         parent = os.path.dirname(directory)
-        if directory != self.root:
+        if directory != self.root or not os.path.isdir(parent):
             self._vouch(parent)
-        else:
-            os.makedirs(parent, exist_ok=True)
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
         if self._sync:
@@ -287,10 +285,9 @@ class Folder:
 
     def _doubt(self, directory: str) -> None:
         """The directory is gone, taken away empty by a delete or by a person: vouch for none above it either."""
-        while directory != self.root:
+        while directory != os.path.dirname(directory):
             self._durable.discard(directory)
             directory = os.path.dirname(directory)
-        self._durable.discard(directory)
 
     def _remove_empty(self, directory: str) -> None:
         while directory != self.root:
