@@ -99,9 +99,10 @@ class DirectLink:
             self._give_up(next(iter(self.waiting)), gone)
         for connection in tuple(self._connections):
             connection.fail(gone)
-        for task in tuple(self._tasks):
+        opening = [*self._tasks, *([self._resolving] if self._resolving is not None else [])]
+        for task in opening:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*opening, return_exceptions=True)
         if self._connections:
             if self._emptied is None:
                 self._emptied = asyncio.get_running_loop().create_future()

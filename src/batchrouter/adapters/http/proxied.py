@@ -1,7 +1,7 @@
 """Lines through a proxy, over aiohttp: CONNECT, proxy credentials and TLS inside TLS are its business, not ours.
 
-It keeps the promises of the port at a price per line (a task, ten times the CPU) that only those pay whose
-environment asks for a proxy.
+It keeps the promises of the port at a price per line (a task, a connection, twenty times the CPU) that only those
+pay whose environment asks for a proxy.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ProxiedCall:
 
 
 class ProxiedLink:
-    """One origin through one proxy. Counts a connection only while a call is on it; aiohttp keeps the idle ones."""
+    """One origin through one proxy. A connection serves one call, so that none is ever idle."""
 
     def __init__(self, origin: Origin, settings: LinkSettings, context: ssl.SSLContext | None, proxy: str) -> None:
         self._settings = settings
@@ -226,9 +226,10 @@ class ProxiedLink:
             import aiohttp
 
             settings = self._settings
-            # How many connections there are is decided by the slots; each idle one is closed after its time.
+            # One connection a call: aiohttp gives bytes that came on an idle connection to the next call on it.
+            # How many there are at a time is decided by the slots.
             connector = aiohttp.TCPConnector(
-                limit=0, ssl=True if self._context is None else self._context, keepalive_timeout=settings.idle_timeout_s
+                limit=0, force_close=True, ssl=True if self._context is None else self._context
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
