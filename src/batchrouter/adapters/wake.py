@@ -21,8 +21,8 @@ class LocalWake:
         for waiter in waiters:
             try:
                 waiter.get_loop().call_soon_threadsafe(self._wake, waiter)
-            except RuntimeError:  # that loop is closed: nobody waits there any more
-                self._keep()
+            except RuntimeError:  # that loop is closed: the hint is for somebody else
+                self.hint()
 
     async def wait(self, timeout_s: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -35,6 +35,10 @@ class LocalWake:
         timer = loop.call_later(timeout_s, _give_up, waiter)
         try:
             return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.result():
+                self.hint()  # it came, and its waiter was cancelled before it could say so
+            raise
         finally:
             timer.cancel()
             with self._lock:
@@ -43,13 +47,9 @@ class LocalWake:
 
     def _wake(self, waiter: asyncio.Future[bool]) -> None:
         if waiter.done():  # timed out or cancelled between the hint and now: the hint is for the next
-            self._keep()
+            self.hint()
         else:
             waiter.set_result(True)
-
-    def _keep(self) -> None:
-        with self._lock:
-            self._kept = True
 
 
 def _give_up(waiter: asyncio.Future[bool]) -> None:
