@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,44 @@ async def test_the_aged_behind_a_thousand_needed_ones_are_reached(local: LocalBl
     assert (len(first), len(second)) == (1000, 100)
     assert sorted(first + second) == sorted(keys)
     assert third == first
+
+
+async def test_an_abandoned_write_leaves_no_file(tmp_path: Path, local: LocalBlobs) -> None:
+    """The unfinished file goes with its writer."""
+    writer = await local.create("a/b")
+    await writer.write(b"x" * (2 * 1024 * 1024))
+    assert len(files(tmp_path / "blobs")) == 1
+    del writer
+    assert files(tmp_path / "blobs") == []
+
+
+def test_a_blob_replaced_while_it_is_opened_is_not_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other writer's commit comes between the open and the cache: this reader has the old blob, the next the new."""
+    folder = module.Folder(tmp_path / "blobs", sync=False)
+    folder.put("k", [b"old"])
+    look = os.fstat
+
+    def replaced_meanwhile(fd: int) -> os.stat_result:
+        monkeypatch.setattr(os, "fstat", look)
+        folder.put("k", [b"new"])
+        return look(fd)
+
+    monkeypatch.setattr(os, "fstat", replaced_meanwhile)
+    seen = []
+    for _ in range(2):
+        hold = folder.hold("k")
+        seen.append(os.pread(hold.fd, 9, 0))
+        hold.close()
+    assert seen == [b"old", b"new"]
+    folder.close()
+
+
+async def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path, local: LocalBlobs) -> None:
+    """With all that led to it."""
+    await local.put("a/b/1", [b"x"])
+    shutil.rmtree(tmp_path / "blobs")
+    await local.put("a/b/2", [b"y"])
+    assert await local.read("a/b/2", 0, 1) == b"y"
 
 
 async def test_folders_that_deletes_empty_go_too(tmp_path: Path, local: LocalBlobs) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.domain.outcome import Outcome
 from tests.conformance.scene import LEASE_MS, REFUSAL, TENANT, Scene, draft_of, record
@@ -82,13 +84,14 @@ def test_a_final_batch_does_not_take_its_input_along(scene: Scene) -> None:
     assert scene.catalog.file(TENANT, "b1.in", scene.now) is not None
 
 
-def test_results_go_when_both_files_are_gone(scene: Scene) -> None:
+@pytest.mark.parametrize("roles", [("output", "error"), ("error", "output")])
+def test_results_go_when_both_files_are_gone(scene: Scene, roles: tuple[str, str]) -> None:
     """One file left needs all segments and runs; the last one takes them along."""
     finished(scene)
     results = {"b1/w1/1", "b1/run/0.out", "b1/run/0.err"}
-    scene.catalog.delete_file(TENANT, "b1.output", scene.now)
+    scene.catalog.delete_file(TENANT, f"b1.{roles[0]}", scene.now)
     assert sweep(scene) == set()
-    scene.catalog.delete_file(TENANT, "b1.error", scene.now)
+    scene.catalog.delete_file(TENANT, f"b1.{roles[1]}", scene.now)
     assert sweep(scene) == results
     scene.ledger.forget(sorted(results))
     assert sweep(scene) == set()
