@@ -1,0 +1,245 @@
+"""One session of a run: begin its batch or find it, watch it, and put the output in place or say how to go on.
+
+The batch in the folder is the truth of what is done; the order of the steps is such that a death between any two of
+them is mended by the next session.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from batchrouter import bootstrap
+from batchrouter.bootstrap import Embedded
+from batchrouter.cli.failures import FailureDigest
+from batchrouter.cli.line_file import LocalIndex, chunks
+from batchrouter.cli.progress import Progress, progress_on_stderr
+from batchrouter.cli.run_files import PartWriter, Placed, RunFiles, sync_folder
+from batchrouter.cli.sameness import fingerprint
+from batchrouter.cli.signals import Stop
+from batchrouter.cli.summary import Summary
+from batchrouter.cli.watch import End, Watched, watch
+from batchrouter.cli.words import INTERRUPTED, NEEDS_PERSON, OK, SOME_FAILED, lines, say
+from batchrouter.domain.batch import Batch
+from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.tenant import DEFAULT_TENANT, Role
+from batchrouter.errors import ApiError, InputError
+from batchrouter.service.batches import Repeat
+from batchrouter.service.caller import Caller
+
+GRACE_S = 5.0
+"""How long calls may still run after Ctrl-C. What is cut off then is asked, and paid for, again."""
+WINDOW = "3650d"
+"""A run has no deadline: whoever started it decides when it has lasted long enough."""
+ERRORS_SHOWN = 20
+ME = Caller(DEFAULT_TENANT, "run", Role.USER)
+
+
+class _NothingSent(Exception):
+    """Interrupted before there was a batch."""
+
+
+class Job:
+    """Owns `embedded`, which is not started yet, and stops it."""
+
+    def __init__(self, embedded: Embedded, files: RunFiles, *, endpoint: str | None, wait: bool) -> None:
+        self._embedded = embedded
+        self._files = files
+        self._endpoint = endpoint
+        self._wait = wait
+        self._stop = Stop()
+        self._stop.hurry = lambda: bootstrap.cut_short(embedded)
+        self._tally = bootstrap.tally_calls(embedded)
+        self._begun_s = embedded.clock.mono_s()
+        self._continued = False
+        self._settled_before = 0
+        # Until it is known that there is no batch, there may be one.
+        self._keep_state = True
+
+    async def run(self) -> Summary:
+        self._stop.listen()
+        embedded = self._embedded
+        try:
+            await bootstrap.forget_waits(embedded)
+            await embedded.start()
+            batch_id = await self._batch()
+            with progress_on_stderr(f"{self._files.source.name} → {self._files.output.name}") as progress:
+                watched = await watch(embedded, ME, batch_id, self._stop, progress, wait=self._wait)
+                if watched.end is not End.FINAL:
+                    await self._drain(progress, watched)
+            batch = (await embedded.service.batches.get(ME, batch_id)).batch
+            if watched.end is not End.FINAL:
+                return self._unfinished(batch, watched)
+            return await self._finished(batch)
+        except _NothingSent:
+            say("Interrupted before anything was sent; nothing is kept.")
+            return self._summary(None, status="interrupted", exit_code=INTERRUPTED)
+        finally:
+            await embedded.stop(0.0)
+            if not self._keep_state:
+                self._files.clear()
+
+    # --- beginning --------------------------------------------------------------------------------------------------
+
+    async def _batch(self) -> str:
+        """The id of the folder's batch, made if there is none."""
+        known = await self._embedded.service.batches.page(ME, after=None, limit=1)
+        if not known.rows:
+            self._keep_state = False
+            batch_id = await self._begin()
+            self._keep_state = True
+            return batch_id
+        batch = known.rows[0]
+        self._continued = True
+        self._settled_before = batch.completed + batch.failed
+        if batch.state not in BATCH_FINAL and batch.total:
+            left = batch.total - self._settled_before
+            say(f"Continuing from {self._files.state}: {lines(self._settled_before)} done, {lines(left)} left.")
+        return batch.id
+
+    async def _begin(self) -> str:
+        embedded, files = self._embedded, self._files
+        incoming = embedded.service.files.incoming(ME)
+        incoming.purpose("batch")
+        try:
+            incoming.begin(files.source.name)
+            for data in chunks(files.source):
+                await incoming.write(data)
+                if self._stop.asked.is_set():
+                    raise _NothingSent
+            file = await incoming.done()
+        except ApiError as error:
+            raise InputError(f"{files.source}: {error.message} {_hint(files.source)}") from error
+        finally:
+            await incoming.abort()  # harmless when it is done
+        index = PartWriter(files.index)
+        async for data in bootstrap.index_of(embedded, file):
+            index.write(data)
+        index.close()
+        index.path.replace(files.index)
+        sync_folder(files.state)
+        with files.index.open("rb") as opened:
+            endpoint = self._endpoint or LocalIndex(opened).endpoint
+        if endpoint is None:
+            raise InputError(f"{files.source}: no line has a url. {_hint(files.source)}")
+        body = {"input_file_id": file.id, "endpoint": endpoint, "completion_window": WINDOW}
+        try:
+            view = await embedded.service.batches.create(ME, body, msgspec.json.encode(body), Repeat())
+        except ApiError as error:
+            raise InputError(f"{files.source}: {error.message} {_hint(files.source)}") from error
+        return view.batch.id
+
+    # --- not finished -----------------------------------------------------------------------------------------------
+
+    async def _drain(self, progress: Progress, watched: Watched) -> None:
+        dispatcher = self._embedded.worker.dispatcher
+        if watched.end is End.INTERRUPTED and dispatcher.in_flight:
+            progress.note(
+                f"Stopping: {dispatcher.in_flight} calls may end within {GRACE_S:.0f} s; Ctrl-C again ends them now."
+            )
+            progress.show(watched.figures)
+        await dispatcher.drain(GRACE_S)
+
+    def _unfinished(self, batch: Batch, watched: Watched) -> Summary:
+        done = batch.completed + batch.failed
+        say(
+            f"{lines(done)} of {batch.total:,} are done and kept in {self._files.state}. "
+            "The same command, run again, goes on with the rest."
+        )
+        if watched.end is End.INTERRUPTED:
+            return self._summary(batch, status="interrupted", exit_code=INTERRUPTED)
+        return self._summary(batch, status="needs_person", exit_code=NEEDS_PERSON, reasons=list(watched.reasons))
+
+    # --- finished ---------------------------------------------------------------------------------------------------
+
+    async def _finished(self, batch: Batch) -> Summary:
+        if batch.state is BatchState.FAILED:
+            self._keep_state = False  # it was refused before a line of it was sent
+            raise InputError(_refusal(batch, self._files.source))
+        files = self._files
+        output, errors = PartWriter(files.output), PartWriter(files.errors)
+        digest = FailureDigest(2 * self._embedded.config.batches.max_reply_bytes)
+        try:
+            await self._copy(batch.output_file_id, output, None)
+            await self._copy(batch.error_file_id, errors, digest)
+            has_errors = batch.error_file_id is not None
+            all_ok = batch.completed == batch.total
+            summary = self._summary(
+                batch, status=str(batch.state), exit_code=OK if all_ok else SOME_FAILED, digest=digest
+            )
+            with files.index.open("rb") as opened:
+                placed = Placed(fingerprint(LocalIndex(opened)), summary)
+            files.place(output.path, errors.path if has_errors else None, placed)
+        finally:
+            output.abandon()
+            errors.abandon()
+        self._keep_state = False
+        return summary
+
+    async def _copy(self, file_id: str | None, to: PartWriter, digest: FailureDigest | None) -> None:
+        """A file without lines is not made by a batch; its copy is empty."""
+        if file_id is not None:
+            content = await self._embedded.service.files.content(ME, file_id)
+            async for data in content.stream(0, content.file.bytes):
+                to.write(data)
+                if digest is not None:
+                    digest.feed(data)
+        to.close()
+
+    def _summary(
+        self,
+        batch: Batch | None,
+        *,
+        status: str,
+        exit_code: int,
+        digest: FailureDigest | None = None,
+        reasons: list[str] | None = None,
+    ) -> Summary:
+        files, tally = self._files, self._tally
+        total, completed, failed = (batch.total, batch.completed, batch.failed) if batch else (0, 0, 0)
+        final = batch is not None and batch.state in BATCH_FINAL
+        wall_s = self._embedded.clock.mono_s() - self._begun_s
+        settled = completed + failed - self._settled_before
+        unsettled = total - completed - failed
+        return Summary(
+            ok=exit_code == OK,
+            exit_code=exit_code,
+            status=status,
+            endpoint=batch.endpoint if batch else "",
+            total=total,
+            completed=completed,
+            failed=failed,
+            not_run=unsettled if final else 0,
+            left=0 if final else unsettled,
+            failures=digest.failures if digest is not None else [],
+            continued=self._continued,
+            calls=tally.calls,
+            retries=max(0, tally.calls - settled),
+            tokens_in=batch.tokens.input if batch else 0,
+            tokens_cached=batch.tokens.cached if batch else 0,
+            tokens_out=batch.tokens.output if batch else 0,
+            tokens_reasoning=batch.tokens.reasoning if batch else 0,
+            wall_s=round(wall_s, 3),
+            rate=round(settled / wall_s, 3) if wall_s > 0 else 0.0,
+            peak_in_flight=tally.peak,
+            output=str(files.output) if final else None,
+            errors=str(files.errors) if final and batch is not None and batch.error_file_id is not None else None,
+            state=str(files.state) if batch is not None and not final else None,
+            reasons=reasons or [],
+        )
+
+
+def _refusal(batch: Batch, source: Path) -> str:
+    """The batch's errors, those of lines with their numbers."""
+    told = [
+        f"  line {error.line}: {error.code}: {error.message}" if error.line else f"  {error.code}: {error.message}"
+        for error in batch.errors[:ERRORS_SHOWN]
+    ]
+    if len(batch.errors) > ERRORS_SHOWN:
+        told.append("  and more")
+    return "\n".join((f"{source} cannot run; nothing was sent:", *told, f"  {_hint(source)}"))
+
+
+def _hint(source: Path) -> str:
+    return f"`batchrouter check {source}` lists every error."

@@ -1,0 +1,282 @@
+"""The command `batchrouter`. Options are read here; what a command needs is imported when it runs, so that `--help`
+is quick.
+
+Exit codes: 0 all is well; 1 it ran, and some lines failed or have errors; 2 it could not run; 3 (`run`) only a person
+can make it go on; 130 interrupted. With `--json` standard output holds JSON alone, with a member `ok`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from batchrouter.cli import words
+from batchrouter.errors import ApiError, BatchRouterError
+
+app = typer.Typer(
+    help="A batch API for language models, in front of any provider.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+keys_app = typer.Typer(help="Make, list and revoke API keys of a data folder.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+RUN_EPILOG = (
+    "Exit codes: 0 all lines are answered; 1 some lines failed (they are in the errors file); 2 it could not run "
+    "(options, input, configuration, disk); 3 only a person can make it go on, a wrong key for example (the state is "
+    "kept; --wait keeps waiting instead); 130 interrupted (the state is kept). After 3 and 130, and after any crash, "
+    "the same command goes on from where it was."
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Default: ./batchrouter.yaml, else the environment."),
+]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Default: storage.blobs, ./batchrouter-data.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout; words go to stderr.")]
+Endpoint = Annotated[str | None, typer.Option("--endpoint", metavar="URL", help="Default: the url of the first line.")]
+
+
+class KeyRole(StrEnum):
+    user = "user"
+    admin = "admin"
+
+
+class LogLevel(StrEnum):
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+def main() -> NoReturn:
+    """Every error of ours becomes one sentence on stderr and exit code 2."""
+    try:
+        app(prog_name="batchrouter")
+    except SystemExit as end:
+        if end.code == words.REFUSED and "--json" in sys.argv:  # an option that there is not; stderr has the words
+            words.emit({"ok": False, "exit_code": words.REFUSED, "error": {"message": "wrong usage", "code": "usage"}})
+        raise
+    except BatchRouterError as error:
+        _fail(str(error), error.code if isinstance(error, ApiError) else None)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not try to flush it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(words.SOME_FAILED)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(words.INTERRUPTED)
+    sys.exit(words.OK)
+
+
+def _fail(sentence: str, code: str | None = None) -> NoReturn:
+    words.say(f"error: {sentence}")
+    if "--json" in sys.argv:
+        words.emit({"ok": False, "exit_code": words.REFUSED, "error": {"message": sentence, "code": code}})
+    sys.exit(words.REFUSED)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Default: server.host, 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: server.port, 8000; 0 takes a free one.")] = None,
+    data: Data = None,
+    config: Config = None,
+    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    json: Json = False,
+    exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)] = False,
+) -> None:
+    """Run the server until Ctrl-C or SIGTERM; a second one skips the wait for calls under way."""
+    from batchrouter.cli.serve import ServeOptions, serve
+
+    words.log_to_stderr(log_level)
+    options = ServeOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
+    raise typer.Exit(serve(options))
+
+
+@app.command(epilog=RUN_EPILOG)
+def run(
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Answers, in input order.")],
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="ERR.jsonl", help="Lines that failed, if any. Default: OUT.jsonl.errors.jsonl."),
+    ] = None,
+    config: Config = None,
+    endpoint: Endpoint = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Keep waiting when only a person can help.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the output of an earlier run.")] = False,
+    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.error,
+    json: Json = False,
+) -> None:
+    """Run a whole file without a server, whatever its size. Run it again to continue after an interruption."""
+    from batchrouter.cli.run import RunOptions, run
+    from batchrouter.cli.run_files import RunFiles
+
+    words.log_to_stderr(log_level)
+    files = RunFiles.of(source, output, errors)
+    raise typer.Exit(run(RunOptions(files=files, config=config, endpoint=endpoint, wait=wait, force=force, json=json)))
+
+
+@app.command()
+def check(
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
+    config: Config = None,
+    endpoint: Endpoint = None,
+    json: Json = False,
+) -> None:
+    """List every error of an input file, and count its lines, offline. Exit code 1 when there are errors."""
+    from batchrouter.cli.check import CheckOptions, check
+
+    raise typer.Exit(check(CheckOptions(source=source, config=config, endpoint=endpoint, json=json)))
+
+
+@keys_app.command("create")
+def create_key(
+    tenant: Annotated[str, typer.Option(metavar="NAME", help="Made if there is none of this name.")] = "default",
+    role: Annotated[KeyRole, typer.Option(help="An admin key may manage keys too.")] = KeyRole.user,
+    weight: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="The tenant's share against the weights of others.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="For you, to tell keys apart.")] = "",
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Make a key and print it, this once."""
+    from batchrouter.cli.keys import KeyFolder
+    from batchrouter.domain.tenant import Role
+
+    key = KeyFolder(data, config).create(tenant, Role(role), label, weight)
+    if json:
+        words.emit({"ok": True, "key": key})
+    else:
+        words.say(f"{key.id}, role {key.role}, tenant {key.tenant}. Shown this once:")
+        words.tell(key.secret or "")
+
+
+@keys_app.command("list")
+def list_keys(
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's.")] = None,
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """List keys, newest first, revoked ones included."""
+    from batchrouter.cli.keys import KeyFolder
+
+    keys = KeyFolder(data, config).all(tenant)
+    if json:
+        words.emit({"ok": True, "keys": keys})
+        return
+    for key in keys:
+        state = "active " if key.revoked_at is None else "revoked"
+        words.tell(f"{key.id}  …{key.tail}  {state}  {key.role:<5}  {key.tenant}  {key.label}".rstrip())
+    if not keys:
+        words.say("There are no keys.")
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.")],
+    data: Data = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Revoke a key; a running server refuses it within 5 seconds."""
+    from batchrouter.cli.keys import KeyFolder
+
+    key = KeyFolder(data, config).revoke(key_id)
+    if json:
+        words.emit({"ok": True, "key": key})
+    else:
+        words.tell(f"{key.id} is revoked")
+
+
+@app.command()
+def simulate(
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for a free one.")] = 8100,
+    script: Annotated[str | None, typer.Option(metavar="FILE", help="YAML or JSON; options win over it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed gives every body another latency.")] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Seconds: 0.3, 0.2..0.4 or lognormal:MEDIAN[:SIGMA[:MAX]].")
+    ] = None,
+    in_flight: Annotated[int | None, typer.Option(help="Answered at full speed up to this many at once.")] = None,
+    reject_above: Annotated[int | None, typer.Option(help="Refused beyond this many; needs --in-flight.")] = None,
+    reject_status: Annotated[int | None, typer.Option(help="Of those refusals: 429 or 503.")] = None,
+    retry_after_s: Annotated[float | None, typer.Option(help="Retry-After of those refusals.")] = None,
+    rpm: Annotated[float | None, typer.Option(help="Enforced limit of requests per minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(help="Enforced limit of tokens per minute.")] = None,
+    api_key: Annotated[str | None, typer.Option(help="The only key that is let in; else any.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help="Glob, repeatable; other models get 404.")] = None,
+    log_path: Annotated[str | None, typer.Option(metavar="FILE", help="Append the request log here.")] = None,
+    log_limit: Annotated[int, typer.Option(help="Requests kept in memory.")] = 1_000_000,
+    keep_bodies: Annotated[bool, typer.Option("--keep-bodies", help="Headers and bodies in the log too.")] = False,
+    certfile: Annotated[str | None, typer.Option(metavar="FILE", help="Serve TLS with this certificate.")] = None,
+    keyfile: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", help="Stop when standard input ends.")] = False,
+    json: Json = False,
+) -> None:
+    """Play a model provider, well or badly, to test batch code against. See docs/simulator.md."""
+    from batchrouter.simulator.command import ServeOptions, serve
+
+    serve(
+        ServeOptions(
+            host=host,
+            port=port,
+            script=script,
+            seed=seed,
+            latency=latency,
+            in_flight=in_flight,
+            reject_above=reject_above,
+            reject_status=reject_status,
+            retry_after_s=retry_after_s,
+            rpm=rpm,
+            tpm=tpm,
+            api_key=api_key,
+            models=tuple(models or ()),
+            log_path=log_path,
+            log_limit=log_limit,
+            keep_bodies=keep_bodies,
+            certfile=certfile,
+            keyfile=keyfile,
+            exit_with_stdin=exit_with_stdin,
+            json=json,
+        )
+    )
+
+
+@app.command()
+def demo(
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: examples/requests.jsonl.")] = None,
+    json: Json = False,
+) -> None:
+    """Run a batch from upload to download against the simulator; nothing is left running or behind."""
+    from batchrouter.cli.demo import DemoOptions, demo
+
+    raise typer.Exit(demo(DemoOptions(file=file, json=json)))
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    try:
+        number = version_of("batchrouter")
+    except PackageNotFoundError:
+        number = "unknown: it runs from a folder that is not installed"
+    if json:
+        words.emit({"ok": True, "version": number})
+    else:
+        words.tell(f"batchrouter {number}")

@@ -1,0 +1,127 @@
+"""`batchrouter run`: what comes before and after a job: is it begun, may its output be written, is it still the same.
+
+Whatever ends the process, the same command goes on from there; what has been answered is not asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from batchrouter import bootstrap
+from batchrouter.bootstrap import Embedded
+from batchrouter.cli.job import WINDOW, Job
+from batchrouter.cli.line_file import LocalIndex, index_into
+from batchrouter.cli.run_files import Placed, RunFiles
+from batchrouter.cli.sameness import difference, fingerprint
+from batchrouter.cli.settings import NO_PROVIDER, load_config
+from batchrouter.cli.summary import Summary, summary_lines
+from batchrouter.cli.words import emit, tell
+from batchrouter.config import Config
+from batchrouter.errors import ConfigError, FolderError, InputError
+
+NO_LIMIT = 2**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`wait`: for a person, where only a person can make a lane go on. `force`: overwrite an earlier output."""
+
+    files: RunFiles
+    config: Path | None = None
+    endpoint: str | None = None
+    wait: bool = False
+    force: bool = False
+    json: bool = False
+
+
+def run(options: RunOptions) -> int:
+    """The exit code. Raises `BatchRouterError` for what cannot be begun or continued."""
+    config = _for_a_run(load_config(options.config))
+    files = options.files
+    if not config.providers:
+        raise ConfigError(NO_PROVIDER)
+    if options.endpoint is not None and options.endpoint not in config.endpoints:
+        raise ConfigError(f"endpoint '{options.endpoint}' is not known; known are {', '.join(config.endpoints)}")
+    files.refuse_foreign_state()
+    placed = _finished_before(files, config)
+    if placed is not None:
+        _show(placed.summary, options.json)
+        return placed.summary.exit_code
+    if not _is_begun(files, config) and not options.force:
+        files.refuse_to_overwrite()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = runner.run(_work(options, config))
+    _show(summary, options.json)
+    return summary.exit_code
+
+
+async def _work(options: RunOptions, config: Config) -> Summary:
+    state = options.files.state
+    try:
+        embedded = Embedded(config, state, os.environ)
+    except FolderError as error:
+        if error.__cause__ is None:  # it is held
+            raise FolderError(f"another run writes {options.files.output} at this moment; wait until it ends") from None
+        raise
+    return await Job(embedded, options.files, endpoint=options.endpoint, wait=options.wait).run()
+
+
+def _for_a_run(config: Config) -> Config:
+    """Without the limits of a server that is shared, and without a deadline."""
+    batches = msgspec.structs.replace(
+        config.batches,
+        completion_windows=(WINDOW,),
+        max_lines=NO_LIMIT,
+        max_bytes=NO_LIMIT,
+        max_embedding_inputs=NO_LIMIT,
+    )
+    return msgspec.structs.replace(config, batches=batches)
+
+
+def _finished_before(files: RunFiles, config: Config) -> Placed | None:
+    """A run that died when its output was in place: clear up after it. None when the input is another one by now."""
+    if files.placed() is None:
+        return None
+    with bootstrap.holding(files.state):
+        placed = files.placed()
+        files.clear()
+    if placed is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
+        spill = bootstrap.scratch_in(Path(folder))
+        now = fingerprint(index_into(files.source, file, spill, config.batches.max_line_bytes))
+    return placed if now == placed.fingerprint else None
+
+
+def _is_begun(files: RunFiles, config: Config) -> bool:
+    """Whether there is a run to continue. Raises `InputError` when it was begun with another input."""
+    if not files.index.is_file():
+        return False
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        files.index.open("rb") as old,
+        tempfile.TemporaryFile(dir=folder) as new,
+    ):
+        spill = bootstrap.scratch_in(Path(folder))
+        now = index_into(files.source, new, spill, config.batches.max_line_bytes)
+        found = difference(LocalIndex(old), now, files.source)
+    if found is not None:
+        raise InputError(
+            f"{files.source} is not the input that {files.state} was begun with: {found}. Put the old input back to "
+            "continue, or choose another output; to begin anew and lose the answers of that run, remove the folder"
+        )
+    return True
+
+
+def _show(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        emit(summary)
+    else:
+        tell("\n".join(summary_lines(summary)))

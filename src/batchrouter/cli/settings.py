@@ -1,0 +1,29 @@
+"""The configuration that a command works with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchrouter import config as configuration
+from batchrouter.config import Config
+from batchrouter.errors import ConfigError
+
+NO_PROVIDER = (
+    "No provider is configured. Set OPENAI_API_KEY (or GEMINI_API_KEY, GROQ_API_KEY), or write a batchrouter.yaml:\n"
+    "  providers:\n"
+    '    local: {base_url: "http://localhost:8000/v1"}   # vLLM, Ollama, or any server that speaks OpenAI\'s API'
+)
+
+
+def load_config(path: Path | None) -> Config:
+    """From `--config`, else from batchrouter.yaml in the working folder, else from the environment."""
+    return configuration.load(path, os.environ, folder=Path.cwd())
+
+
+def data_folder(given: Path | None, config: Config) -> Path:
+    if given is not None:
+        return given
+    if "://" in config.storage.blobs:
+        raise ConfigError(f"storage.blobs '{config.storage.blobs}' is not supported; name a folder")
+    return Path(config.storage.blobs)
