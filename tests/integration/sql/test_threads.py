@@ -110,7 +110,7 @@ def test_a_loop_that_is_gone_does_not_kill_the_thread() -> None:
     gate.set()
 
     async def ask() -> str:
-        return await threads.write(str, 1)
+        return await asyncio.wait_for(threads.write(str, 1), 5)
 
     assert asyncio.run(ask()) == "1"
     threads.close()

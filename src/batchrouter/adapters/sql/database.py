@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,21 +75,19 @@ def open_writer(path: Path, *, sync: bool) -> sa.Connection:
     except OSError as error:
         raise StoreError(f"the database {path} cannot be opened: {error.strerror}") from error
 
-    def connect() -> sqlite3.Connection:
-        connection = _connect(f"{path.resolve().as_uri()}?mode=rw")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        return connection
-
-    return _hold(connect, "BEGIN IMMEDIATE", str(path))
+    settings = (
+        "journal_mode = WAL",
+        f"synchronous = {'FULL' if sync else 'OFF'}",
+        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+        f"journal_size_limit = {_JOURNAL_LIMIT}",
+        "foreign_keys = ON",
+    )
+    return _hold(lambda: _connect(path, "rw", settings), "BEGIN IMMEDIATE", str(path))
 
 
 def open_reader(path: Path) -> sa.Connection:
     """The database must have been opened by a writer before: a reader cannot make the files that it shares."""
-    return _hold(lambda: _connect(f"{path.resolve().as_uri()}?mode=ro"), "BEGIN", str(path))
+    return _hold(lambda: _connect(path, "ro", ()), "BEGIN", str(path))
 
 
 def ours(error: sa.exc.SQLAlchemyError, name: str) -> StoreError:
@@ -112,12 +110,21 @@ _SENTENCES = {
 }
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, settings: Sequence[str]) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_MS / 1000,
+        isolation_level=None,  # BEGIN is ours: of what kind, and when
+        check_same_thread=False,  # `Database` gives it to one thread at a time
+        cached_statements=256,
     )
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.execute("PRAGMA temp_store = MEMORY")
+    try:
+        for setting in (f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY", *settings):
+            connection.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
