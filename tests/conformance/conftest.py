@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from batchrouter.adapters.memory import MemoryStore
+from batchrouter.adapters.sql import SqlStore
 from tests.conformance.scene import Scene, Store
 
 
 def open_store(kind: str, folder: Path) -> Store:
     if kind == "memory":
         return MemoryStore()
-    from batchrouter.adapters.sql import SqlStore
-
     return SqlStore.open_sqlite(folder, sync=False)
 
 

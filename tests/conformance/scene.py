@@ -104,7 +104,9 @@ def draft_of(batch_id: str, records: Iterable[Record], **changes: Any) -> Segmen
     return replace(SegmentDraft(batch_id=batch_id, length=len(whole), records=packed, data=whole), **changes)
 
 
-def a_plan(batch_id: str, lines: Sequence[int] = (4,), lanes: Sequence[LaneKey] = (FAST,)) -> Plan:
+def a_plan(
+    batch_id: str, lines: Sequence[int] = (4,), lanes: Sequence[LaneKey] = (FAST,), model: str | None = None
+) -> Plan:
     """Ranges of so many lines; within each, line i goes to lane i modulo their number."""
     ranges, shards, first = [], [], 0
     for range_no, count in enumerate(lines):
@@ -114,7 +116,7 @@ def a_plan(batch_id: str, lines: Sequence[int] = (4,), lanes: Sequence[LaneKey] 
             members = bitmap.of(range(turn, count, len(lanes)))
             if members:
                 shards.append(PlannedShard(range_no=range_no, lane=lane, members=members))
-    return Plan(total=first, model=None, ranges=tuple(ranges), shards=tuple(shards))
+    return Plan(total=first, model=model, ranges=tuple(ranges), shards=tuple(shards))
 
 
 class Scene:
@@ -183,11 +185,12 @@ class Scene:
         lines: Sequence[int] = (4,),
         lanes: Sequence[LaneKey] = (FAST,),
         worker: str = "w1",
+        model: str | None = None,
         **changes: Any,
     ) -> Batch:
         """A batch `in_progress`; `worker` must be enlisted."""
         self.create(batch_id, **changes)
-        assert self.ledger.plan(worker, self.duty(worker, batch_id), a_plan(batch_id, lines, lanes), self.now)
+        assert self.ledger.plan(worker, self.duty(worker, batch_id), a_plan(batch_id, lines, lanes, model), self.now)
         return self.batch(batch_id, changes.get("tenant_id", TENANT))
 
     def lane_id(self, key: LaneKey = FAST) -> int:

@@ -22,7 +22,7 @@ from tests.conformance.conftest import STORES, open_store
 from tests.conformance.ledger_machine import over
 from tests.conformance.scene import Store
 
-EXAMPLES = {"memory": 250, "sqlite": 12}
+EXAMPLES = {"memory": 150, "sqlite": 12}
 HEALTH = list(HealthCheck)
 
 

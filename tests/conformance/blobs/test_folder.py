@@ -135,11 +135,12 @@ async def test_an_abandoned_write_leaves_no_file(tmp_path: Path, local: LocalBlo
     await writer.write(b"x" * (2 * 1024 * 1024))
     assert len(files(tmp_path / "blobs")) == 1
     del writer
+    local.close()  # a thread may hold what it did last for a moment longer
     assert files(tmp_path / "blobs") == []
 
 
 def test_a_blob_replaced_while_it_is_opened_is_not_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other writer's commit comes between the open and the cache: this reader has the old blob, the next the new."""
+    """Another commit comes between the open and the cache: this reader has the old blob, the next one the new."""
     folder = module.Folder(tmp_path / "blobs", sync=False)
     folder.put("k", [b"old"])
     look = os.fstat

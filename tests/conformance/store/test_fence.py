@@ -19,16 +19,27 @@ def test_settled_lines_are_done_and_counted(scene: Scene) -> None:
         worker,
         "b1",
         [record(claim, 2), record(claim, 0, Outcome.FAILED), record(claim, 3, length=50)],
-        model="fast-2024",
     )
     assert (told.seq, told.admitted, told.drained, told.state) == (1, 0b111, False, BatchState.IN_PROGRESS)
     batch = scene.batch("b1")
-    assert (batch.completed, batch.failed, batch.model) == (2, 1, "fast-2024")
+    assert (batch.completed, batch.failed) == (2, 1)
     assert batch.tokens == Tokens(input=20, cached=8, output=6, reasoning=2)
     (home,) = scene.ranges()
     assert (home.done, home.output_bytes, home.error_bytes, home.segment_seqs) == (0b1101, 70, 30, (1,))
     (share,) = scene.catalog.lane_shares("b1")
     assert (share.waiting, share.done) == (1, 3)
+
+
+@pytest.mark.parametrize(("planned", "told", "after"), [("m", "m-2024", "m-2024"), ("m", None, "m"), (None, "x", None)])
+def test_a_batch_of_one_model_takes_the_upstreams_word_for_it(
+    scene: Scene, planned: str | None, told: str | None, after: str | None
+) -> None:
+    """A batch whose lines name several models has none."""
+    worker = scene.worker()
+    assert scene.running(model=planned).model == planned
+    claim = scene.claim_one(worker)
+    scene.settle(worker, "b1", [record(claim, 0)], model=told)
+    assert scene.batch("b1").model == after
 
 
 def test_the_segment_is_kept_as_it_came(scene: Scene) -> None:

@@ -131,7 +131,8 @@ class Shards(Part):
             completed=row.batch.completed + settlement.completed,
             failed=row.batch.failed + settlement.failed,
             tokens=row.batch.tokens.plus(settlement.tokens),
-            model=row.batch.model if draft.model is None else draft.model,
+            # Where the plan named no model, the lines name several: none of them is the batch's.
+            model=row.batch.model if row.batch.model is None or draft.model is None else draft.model,
         )
         return seq
 
