@@ -68,7 +68,8 @@ class ProviderConfig(_Struct, frozen=True):
     """Globs of the models that this provider serves, against the whole name."""
     aggregator: bool = False
     """Its model names carry other vendors' prefixes, as OpenRouter's do."""
-    max_in_flight: int = 1024
+    max_in_flight: int | None = None
+    """Default 1024; 256 over TLS, where a connection costs a few hundred KiB."""
     start_in_flight: int = 32
     fixed_in_flight: int | None = None
     rpm: int | None = None

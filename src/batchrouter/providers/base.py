@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from batchrouter.domain.outcome import Finish
-from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.ports.transport import Origin
 
 
@@ -21,7 +21,7 @@ class Reply(NamedTuple):
 
     body: bytes
     usable: bool = True
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     finish: Finish = Finish.NONE
     model: str | None = None
     code: str | None = None

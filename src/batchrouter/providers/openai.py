@@ -14,7 +14,7 @@ import msgspec
 
 from batchrouter.domain.line import splice_model
 from batchrouter.domain.outcome import Finish
-from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.errors import ConfigError
 from batchrouter.ports.transport import Origin
 from batchrouter.providers.base import Reply
@@ -75,7 +75,8 @@ class _ErrorBody(msgspec.Struct):
 
 _ANSWER = msgspec.json.Decoder(_Answer)
 _ERROR = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
-_NO_TOKENS = Tokens()
+_COUNT_MAX = 0xFFFFFFFF
+"""A record keeps 32 bits; nobody counts more tokens, and a faulty upstream must not stop a flush."""
 
 
 class OpenAIWire:
@@ -147,25 +148,22 @@ def _decode_answer(body: bytes) -> Reply:
             error_body("The upstream answered with bytes that are not UTF-8.", "server_error", "invalid_reply"),
             usable=False,
         )
-    return Reply(line, True, _tokens(answer.usage), _finish(answer), answer.model)
+    tokens = NO_TOKENS if answer.usage is None else _tokens(answer.usage)
+    return Reply(line, True, tokens, _finish(answer), answer.model)
 
 
-def _tokens(usage: _Usage | None) -> Tokens:
-    if usage is None:
-        return _NO_TOKENS
+def _tokens(usage: _Usage) -> Tokens:
     before = usage.prompt_tokens_details or usage.input_tokens_details
     after = usage.completion_tokens_details or usage.output_tokens_details
-    return Tokens(
-        _count(usage.prompt_tokens or usage.input_tokens),
-        _count(before.cached_tokens) if before else 0,
-        _count(usage.completion_tokens or usage.output_tokens),
-        _count(after.reasoning_tokens) if after else 0,
+    counts = (
+        usage.prompt_tokens or usage.input_tokens or 0,
+        before.cached_tokens or 0 if before is not None else 0,
+        usage.completion_tokens or usage.output_tokens or 0,
+        after.reasoning_tokens or 0 if after is not None else 0,
     )
-
-
-def _count(number: int | None) -> int:
-    """A record keeps 32 bits; nobody counts more tokens, and a faulty upstream must not stop a flush."""
-    return min(max(number or 0, 0), 0xFFFFFFFF)
+    if min(counts) < 0 or max(counts) > _COUNT_MAX:
+        counts = tuple(min(max(count, 0), _COUNT_MAX) for count in counts)  # type: ignore[assignment]
+    return Tokens._make(counts)
 
 
 def _finish(answer: _Answer) -> Finish:
