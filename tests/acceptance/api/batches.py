@@ -35,6 +35,7 @@ class Hand:
         self.batch_id = batch_id
         self.lines = lines
         self.per_range = per_range
+        self.tenant_id = ""
         self.ledger.enlist(WORKER, self.now, LEASE_MS, alone=True)
 
     @property
@@ -42,7 +43,10 @@ class Hand:
         return self.rig.clock.unix_ms()
 
     def duty(self) -> Duty:
-        return next(duty for duty in self.ledger.take_duties(WORKER, self.now, 100) if duty.batch_id == self.batch_id)
+        duties = self.ledger.take_duties(WORKER, self.now, 1000)
+        found = next(duty for duty in duties if duty.batch_id == self.batch_id)
+        self.tenant_id = found.tenant_id
+        return found
 
     def reject(self, *errors: BatchError) -> None:
         assert self.ledger.plan(WORKER, self.duty(), Rejection(errors=errors), self.now)
@@ -132,7 +136,9 @@ class Hand:
         return self.row()
 
     def row(self) -> Batch:
-        return self.rig.store.state.batches[self.batch_id].batch
+        batch = self.rig.store.catalog.batch(self.tenant_id, self.batch_id)
+        assert batch is not None
+        return batch
 
     def _file(self, role: FileRole, size: int) -> File | None:
         if not size:

@@ -11,9 +11,10 @@ import requests
 from tests.acceptance.api.rig import USER_KEY, Rig
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with Rig() as running:
+@pytest.fixture(scope="module", params=["memory", "folder"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Over both kinds of stores, so that neither the double nor the real one hides a fault of the other."""
+    with Rig(folder=tmp_path_factory.mktemp("data") if request.param == "folder" else None) as running:
         yield running
 
 

@@ -1,16 +1,19 @@
-"""A real server on a real socket, in a thread of its own, over stores in memory. No engine: tests move batches by
-hand, through the same `Ledger` that an engine would use."""
+"""A real server on a real socket, in a thread of its own, over stores in memory or in a folder. No engine: tests move
+batches by hand, through the same `Ledger` that an engine would use."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
-from batchrouter.adapters.blobs import MemoryBlobs
+from batchrouter.adapters.blobs import LocalBlobs, MemoryBlobs
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.memory import MemoryStore
+from batchrouter.adapters.sql.store import SqlStore
+from batchrouter.adapters.threads import InlineCalls, Threads
 from batchrouter.adapters.wake import LocalWake
 from batchrouter.api.app import create_app
 from batchrouter.api.server import ApiServer
@@ -19,7 +22,6 @@ from batchrouter.domain.tenant import Role
 from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.service import Service
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 USER_KEY = "sk-user-0123456789"
@@ -27,18 +29,9 @@ ADMIN_KEY = "sk-admin-0123456789"
 MODELS = (ModelInfo("gpt-4.1-nano", "openai", 1_700_000_000), ModelInfo("Qwen/Qwen2.5-7B", "local"))
 
 
-class DirectCalls:
-    """`ports.calls.Calls` without threads: the store in memory never waits."""
-
-    async def read(self, verb: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return verb(*args, **kwargs)
-
-    async def write(self, verb: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return verb(*args, **kwargs)
-
-
 class Rig:
-    """`url` is the server's root; everything it is built from is at hand for tests."""
+    """`url` is the server's root; everything it is built from is at hand for tests. With a `folder` the stores are the
+    real ones: SQLite and files."""
 
     def __init__(
         self,
@@ -46,12 +39,20 @@ class Rig:
         limits: ServiceLimits | None = None,
         models: Sequence[ModelInfo] = MODELS,
         room_bytes: int | None = None,
+        folder: Path | None = None,
         **settings: Any,
     ) -> None:
         self.clock = RealClock()
         self.chance = RealChance()
-        self.store = MemoryStore()
-        self.blobs = MemoryBlobs(self.clock, room_bytes)
+        self.store: MemoryStore | SqlStore
+        self.blobs: MemoryBlobs | LocalBlobs
+        self._calls: InlineCalls | Threads
+        if folder is None:
+            self.store, self._calls = MemoryStore(), InlineCalls()
+            self.blobs = MemoryBlobs(self.clock, room_bytes)
+        else:
+            self.store, self._calls = SqlStore.open_sqlite(folder), Threads()
+            self.blobs = LocalBlobs(folder / "blobs")
         self.wake = LocalWake()
         self.settings = ApiSettings(
             static_keys=(
@@ -62,7 +63,7 @@ class Rig:
         )
         self.service = Service(
             catalog=self.store.catalog,
-            calls=DirectCalls(),
+            calls=self._calls,
             blobs=self.blobs,
             clock=self.clock,
             chance=self.chance,
@@ -90,6 +91,10 @@ class Rig:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._calls.close()
+        if isinstance(self.blobs, LocalBlobs):
+            self.blobs.close()
+        self.store.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry out `work` on the server's loop."""

@@ -10,12 +10,13 @@ import openai
 import pytest
 import requests
 
+from batchrouter.adapters.threads import InlineCalls
 from batchrouter.domain.batch import BatchError
 from batchrouter.domain.file import File, RangeSpan, SegmentRef
 from batchrouter.ports.catalog import Catalog
 from batchrouter.service.content import Content
 from tests.acceptance.api.batches import Hand, expected
-from tests.acceptance.api.rig import DirectCalls, Rig
+from tests.acceptance.api.rig import Rig
 
 LINE = '{"custom_id":"ü","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":"x"}}\n'.encode()
 
@@ -71,7 +72,7 @@ async def test_a_range_that_is_folded_during_the_download_is_followed(rig: Rig, 
     batch = hand.complete()
     file = rig.store.catalog.file(batch.tenant_id, batch.output_file_id or "", rig.clock.unix_ms())
     assert file is not None
-    content = Content(file, cast(Catalog, FoldedBehindTheBack(hand)), DirectCalls(), rig.blobs)
+    content = Content(file, cast(Catalog, FoldedBehindTheBack(hand)), InlineCalls(), rig.blobs)
     assert b"".join([piece async for piece in content.stream(0, file.bytes)]) == expected(23, True)
 
 
@@ -166,3 +167,21 @@ def test_every_state_reads_as_it_should(rig: Rig, client: openai.OpenAI) -> None
     ]
     listed = client.batches.list(limit=100).data
     assert {batch.id: batch.status for batch in listed} == {id: state for state, id in made.items()}
+
+
+@pytest.mark.usefixtures("no_blocking")
+def test_no_call_blocks_the_loop(rig: Rig, client: openai.OpenAI) -> None:
+    """In the memory store verbs run on the loop, but wait for nothing; in the folder they must not run there."""
+    hand = Hand(rig, make_batch(client))
+    batch = hand.complete(inline=False)
+    assert client.files.content(batch.output_file_id or "").read() == expected(10, True)
+    hand.fold()
+    assert client.files.content(batch.output_file_id or "").read() == expected(10, True)
+    assert client.files.list().data
+    assert client.batches.list().data
+    upload = client.uploads.create(filename="a", purpose="batch", bytes=len(LINE), mime_type="text/jsonl")
+    part = client.uploads.parts.create(upload.id, data=LINE)
+    assert client.uploads.complete(upload.id, part_ids=[part.id]).file is not None
+    with pytest.raises(openai.BadRequestError):
+        client.files.create(file=b"no jsonl", purpose="batch")
+    client.files.delete(batch.output_file_id or "")

@@ -10,6 +10,7 @@ import openai
 import pytest
 import requests
 
+from batchrouter.adapters.blobs import MemoryBlobs
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.service.limits import ServiceLimits
 from tests.acceptance.api.batches import Hand
@@ -41,6 +42,7 @@ def error_of(reply: requests.Response) -> dict[str, Any]:
 
 def bytes_kept(rig: Rig) -> int:
     """What uploads left behind: visible blobs and unfinished writes."""
+    assert isinstance(rig.blobs, MemoryBlobs)
     return len(rig.blobs._blobs) + rig.blobs._unfinished_bytes
 
 

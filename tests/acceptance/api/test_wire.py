@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from batchrouter.adapters.blobs import MemoryBlobs
 from tests.acceptance.api.rig import USER_KEY, Rig
 
 AUTH = f"Authorization: Bearer {USER_KEY}\r\n".encode()
@@ -65,6 +66,7 @@ def files(rig: Rig) -> list[Any]:
 
 
 def left_behind(rig: Rig) -> int:
+    assert isinstance(rig.blobs, MemoryBlobs)
     return rig.blobs._unfinished_bytes
 
 
