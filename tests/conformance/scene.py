@@ -13,7 +13,7 @@ from batchrouter.domain import bitmap
 from batchrouter.domain.batch import Batch, BatchError, NewBatch
 from batchrouter.domain.file import File, FileRole
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
-from batchrouter.domain.outcome import GAP_SHARD, Finish, Outcome, Record, pack, tail, unpack
+from batchrouter.domain.outcome import GAP_SHARD, Finish, Outcome, Record, pack, tail
 from batchrouter.domain.shard import (
     Claim,
     Duty,
@@ -276,8 +276,3 @@ class Scene:
             tuple(self.ledger.segments(batch_id, range(1, 100))),
             tuple(self.ledger.foldable(1000)),
         )
-
-
-def lines_of(draft: SegmentDraft, admitted: int) -> list[int]:
-    """The lines whose records counted."""
-    return [each.line for place, each in enumerate(unpack(draft.records)) if admitted >> place & 1]
