@@ -31,6 +31,7 @@ from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.config import Config, ProviderConfig
 from batchrouter.domain.file import File
+from batchrouter.domain.origin import Origin
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
 from batchrouter.domain.routing import RouteProvider, Router
@@ -42,7 +43,7 @@ from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.worker import Worker
 from batchrouter.errors import ConfigError
 from batchrouter.ports.clock import Chance, Clock
-from batchrouter.ports.transport import Call, Link, LinkSettings, Origin, Sink, Transport
+from batchrouter.ports.transport import Call, Link, LinkSettings, Sink, Transport
 from batchrouter.providers.openai import OpenAIWire
 from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from batchrouter.domain.origin import Origin
 from batchrouter.domain.outcome import Finish
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
-from batchrouter.ports.transport import Origin
 
 
 class Reply(NamedTuple):

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from batchrouter.domain.line import splice_model
+from batchrouter.domain.origin import Origin
 from batchrouter.domain.outcome import Finish
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.errors import ConfigError
-from batchrouter.ports.transport import Origin
 from batchrouter.providers.base import Reply
 from batchrouter.providers.reply import error_body, is_json, one_line
 

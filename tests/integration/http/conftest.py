@@ -15,7 +15,8 @@ import uvloop
 
 from batchrouter.adapters.http.direct import DirectTransport
 from batchrouter.adapters.http.proxied import ProxiedTransport
-from batchrouter.ports.transport import Link, LinkSettings, Origin, Transport
+from batchrouter.domain.origin import Origin
+from batchrouter.ports.transport import Link, LinkSettings, Transport
 from tests.integration.http.upstream import Upstream
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

@@ -13,8 +13,10 @@ import pytest
 
 from batchrouter.adapters.http.direct import DirectTransport
 from batchrouter.adapters.http.proxied import ProxiedTransport
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import ConnectFailed, ReplyBroken
-from batchrouter.ports.transport import Link, LinkSettings, Origin
+from batchrouter.ports.transport import Link, LinkSettings
+from tests.integration.http.closing import ClosingUpstream
 from tests.integration.http.conftest import Certificate, Play
 from tests.integration.http.test_transports import OK, ask
 from tests.integration.http.upstream import Script, Upstream, Visit, echo, reply
@@ -48,28 +50,24 @@ def test_calls_over_tls(play: Play, certificate: Certificate) -> None:
 
 @pytest.mark.parametrize("framing", ["length", "chunks", "close"])
 def test_a_close_behind_the_reply_never_shortens_it(play: Play, certificate: Certificate, framing: str) -> None:
-    """60 bodies of 300 KB, each followed by the close: whole, or `ReplyBroken`, never silently short.
-
-    A body that only the close ends is always refused.
-    """
+    """60 bodies of 300 KB, each with the close on its heels: whole by length or chunks; ended by the close, refused."""
     body = hashlib.shake_256(b"body").digest(300_000)
-
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        if framing == "length":
-            visit.send(reply(body, b"Connection: close\r\n"))
-        elif framing == "chunks":
-            visit.send(OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body))
-            visit.send(body + b"\r\n0\r\n\r\n")
-        else:
-            visit.send(OK + b"\r\n" + body)
+    data = {
+        "length": reply(body, b"Connection: close\r\n"),
+        "chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+        "close": OK + b"\r\n" + body,
+    }[framing]
 
     async def scene() -> None:
-        async with secure(certificate, script) as (link, _):
-            ears = await asyncio.gather(*(ask(link, str(n)) for n in range(60)))
-            assert all(ear.whole or type(ear.end) is ReplyBroken for ear in ears)
-            assert all(ear.body == body for ear in ears if ear.whole)
-            assert sum(ear.whole for ear in ears) == (0 if framing == "close" else 60)
+        with ClosingUpstream(certificate.context(), data) as upstream:
+            transport = DirectTransport()
+            origin = Origin("https", "localhost", upstream.port, ca_file=str(certificate.file))
+            link = transport.link(origin, LinkSettings(max_tls_connections=16))
+            ears = await asyncio.gather(*(ask(link, "{}") for _ in range(60)))
+            await transport.aclose()
+        assert all(ear.whole or type(ear.end) is ReplyBroken for ear in ears)
+        assert all(ear.body == body for ear in ears if ear.whole)
+        assert sum(ear.whole for ear in ears) == (0 if framing == "close" else 60)
 
     play(scene)
 

@@ -7,8 +7,8 @@ import pytest
 from batchrouter.adapters.http.direct import DirectTransport
 from batchrouter.adapters.http.environment import proxy_rules
 from batchrouter.adapters.http.proxied import ProxiedTransport, transport_for
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import ConfigError
-from batchrouter.ports.transport import Origin
 
 SECURE = Origin("https", "api.example.com", 443)
 PLAIN = Origin("http", "gpu-7.cluster.local", 8000)

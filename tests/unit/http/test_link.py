@@ -8,8 +8,9 @@ import weakref
 
 import pytest
 
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import ConfigError, ConnectFailed, ReplyTimeout, TransportError
-from batchrouter.ports.transport import LinkSettings, Origin
+from batchrouter.ports.transport import LinkSettings
 from tests.unit.http.ear import Ear
 from tests.unit.http.wire import Wires, answers, opened, play, reply, until
 

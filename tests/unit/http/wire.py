@@ -9,7 +9,8 @@ from typing import Any
 from batchrouter.adapters.http.connection import Connection
 from batchrouter.adapters.http.direct import DirectTransport
 from batchrouter.adapters.http.link import DirectLink
-from batchrouter.ports.transport import LinkSettings, Origin
+from batchrouter.domain.origin import Origin
+from batchrouter.ports.transport import LinkSettings
 
 HEAD = b"POST /v1/x HTTP/1.1\r\nhost: upstream\r\naccept-encoding: identity\r\ncontent-length: %d\r\n\r\n"
 

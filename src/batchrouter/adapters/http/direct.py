@@ -5,8 +5,9 @@ from __future__ import annotations
 import ssl
 
 from batchrouter.adapters.http.link import DirectLink
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import ConfigError
-from batchrouter.ports.transport import LinkSettings, Origin
+from batchrouter.ports.transport import LinkSettings
 
 PLAIN_BUFFER_BYTES = 64 * 1024
 TLS_BUFFER_BYTES = 512 * 1024

@@ -10,8 +10,8 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import ConfigError
-from batchrouter.ports.transport import Origin
 
 _NAMES = {"http": ("http_proxy", "all_proxy"), "https": ("https_proxy", "all_proxy")}
 

@@ -14,7 +14,8 @@ from batchrouter.adapters.http.connection import Connection, LaneCall
 from batchrouter.errors import ConnectFailed, ReplyTimeout, TransportError
 
 if TYPE_CHECKING:
-    from batchrouter.ports.transport import LinkSettings, Origin, Sink
+    from batchrouter.domain.origin import Origin
+from batchrouter.ports.transport import LinkSettings, Sink
 
 log = logging.getLogger(__name__)
 

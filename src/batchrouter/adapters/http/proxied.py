@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchrouter.adapters.http.direct import DirectTransport, tls_context
 from batchrouter.adapters.http.environment import proxy_rules
 from batchrouter.adapters.http.link import note_sink
+from batchrouter.domain.origin import Origin
 from batchrouter.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -23,7 +24,7 @@ from batchrouter.errors import (
     ReplyTooLarge,
     TransportError,
 )
-from batchrouter.ports.transport import Link, LinkSettings, Origin, Sink, Transport
+from batchrouter.ports.transport import Link, LinkSettings, Sink, Transport
 
 if TYPE_CHECKING:
     import aiohttp

@@ -1,0 +1,40 @@
+"""The planner loses no line and doubles none."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchrouter.domain import bitmap
+from batchrouter.domain.planning import Planner
+from batchrouter.domain.shard import LaneKey
+
+LANES = [LaneKey("p", "a"), LaneKey("p", "b"), LaneKey("q", "a"), None]
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.sampled_from(LANES)), max_size=120), st.integers(1, 9))
+def test_every_line_is_in_one_range_and_in_one_shard_of_its_lane(
+    lines: list[tuple[int, LaneKey | None]], slice_size: int
+) -> None:
+    """However the lines are fed: ranges follow each other without a gap and within their bounds, and the shards'
+    members are exactly the lines of their lanes."""
+    planner = Planner("batch_x", range_lines=7, range_bytes=500)
+    for start in range(0, len(lines), slice_size):
+        planner.feed(lines[start : start + slice_size])
+    plan = planner.plan("m")
+    assert plan.total == len(lines)
+    at = 0
+    found: dict[int, LaneKey] = {}
+    for number, each in enumerate(plan.ranges):
+        assert (each.range_no, each.first_line) == (number, at)
+        sizes = [size for size, _ in lines[at : at + each.lines]]
+        assert 1 <= each.lines <= 7
+        assert each.lines == 1 or sum(sizes) <= 500
+        at += each.lines
+        for shard in plan.shards:
+            if shard.range_no == number:
+                for place in bitmap.members(shard.members):
+                    assert each.first_line + place not in found
+                    found[each.first_line + place] = shard.lane
+    assert at == len(lines)
+    assert found == {i: lane for i, (_, lane) in enumerate(lines) if lane is not None}
