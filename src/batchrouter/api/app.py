@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -31,7 +30,7 @@ DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; f
 
 
 def create_app(service: Service, models: Models, settings: ApiSettings) -> Starlette:
-    """`models` is asked at each request, so that it may change. The app's `state.gate` is closed by `ApiServer`."""
+    """`models` is asked at each request, so that it may change. `ApiServer` serves what this makes."""
     context = Context.of(service, models, settings)
     routes: list[BaseRoute] = [
         Route(prefix + endpoint.path, _guarded(context, endpoint), methods=[endpoint.method])
@@ -45,7 +44,7 @@ def create_app(service: Service, models: Models, settings: ApiSettings) -> Starl
     )
     # Not redirected: clients would repeat a POST without its body, or not at all.
     app.router.redirect_slashes = False
-    app.state.gate = context.gate
+    app.state.context = context
     return app
 
 
@@ -61,16 +60,15 @@ class Front:
             await self._app(scope, receive, send)
             return
         context = self._context
-        request_id = f"req_{context.service.chance.hex(32)}"
+        signature = context.signature()
+        request_id = signature["x-request-id"]
         started = False
 
         async def send_signed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                headers["date"] = formatdate(context.service.clock.unix_ms() // 1000, usegmt=True)
+                MutableHeaders(scope=message).update(signature)
             await send(message)
 
         if context.gate.closing and scope["path"] != HEALTH_PATH:

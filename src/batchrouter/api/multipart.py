@@ -7,6 +7,7 @@ was cut, but for the cuts between `PartData`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
@@ -37,6 +38,9 @@ class PartData:
 class PartEnd:
     pass
 
+
+# The library would write a warning for every broken body; who sent it is told instead.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 FormEvent: TypeAlias = PartBegin | PartData | PartEnd
 

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
+from batchrouter.api.context import Context
 from batchrouter.api.replies import bad_request, error_body, stopping, too_slow
 from batchrouter.api.settings import ApiSettings
 from batchrouter.errors import ApiError
@@ -33,9 +34,10 @@ class TimedProtocol(H11Protocol):
     connection. While a body is awaited, each `body_timeout_s` must bring `body_min_bytes`; time in which the server
     itself does not read does not count."""
 
-    def __init__(self, settings: ApiSettings, config: Config, server_state: ServerState) -> None:
+    def __init__(self, context: Context, config: Config, server_state: ServerState) -> None:
         super().__init__(config, server_state, {})
-        self._settings = settings
+        self._sign = context.signature
+        self._settings = context.settings
         self._phase: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._window_bytes = 0
@@ -148,8 +150,15 @@ class TimedProtocol(H11Protocol):
 
     def _answer(self, error: ApiError) -> None:
         body = error_body(error)
-        headers = [("content-type", "application/json"), ("content-length", str(len(body))), *error.headers.items()]
-        response = h11.Response(status_code=error.status, headers=headers, reason=STATUS_PHRASES[error.status])
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            **error.headers,
+            **self._sign(),
+        }
+        response = h11.Response(
+            status_code=error.status, headers=list(headers.items()), reason=STATUS_PHRASES[error.status]
+        )
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
 
@@ -163,7 +172,7 @@ class TimedProtocol(H11Protocol):
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
-        """Never: an offer to upgrade is ignored, as RFC 9110 allows, and the request served as HTTP/1.1."""
+        """Never: an offer to upgrade is ignored, as RFC 9110 allows, and without a word in the log for each."""
         return False
 
 

@@ -7,6 +7,7 @@ import asyncio
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from batchrouter.api.context import Context
 from batchrouter.api.protocol import TimedProtocol, config_for
 from batchrouter.api.replies import stopping
 from batchrouter.api.settings import ApiSettings
@@ -21,6 +22,7 @@ class ApiServer:
 
     def __init__(self, app: Starlette, settings: ApiSettings) -> None:
         self._app = app
+        self._context: Context = app.state.context
         self._settings = settings
         self._state = ServerState()
         self._server: asyncio.Server | None = None
@@ -30,7 +32,7 @@ class ApiServer:
         loop = asyncio.get_running_loop()
         config = config_for(self._app, self._settings)
         self._server = await loop.create_server(
-            lambda: TimedProtocol(self._settings, config, self._state), host, port, backlog=BACKLOG
+            lambda: TimedProtocol(self._context, config, self._state), host, port, backlog=BACKLOG
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -38,7 +40,7 @@ class ApiServer:
     def begin_shutdown(self) -> None:
         """From now on every new request is refused with 503 and `Retry-After`, idle connections close, and requests
         whose body has not come yet are ended at once. Answers that are being sent go on."""
-        self._app.state.gate.closing = True
+        self._context.gate.closing = True
         for connection in list(self._state.connections):
             if isinstance(connection, TimedProtocol):
                 connection.end_waiting(stopping(self._settings.retry_after_s))

@@ -9,6 +9,7 @@ from typing import Protocol
 from batchrouter.domain.duplicates import MemorySpill, Spill
 from batchrouter.domain.indexer import Indexer
 from batchrouter.domain.line_index import IndexTotals
+from batchrouter.errors import BlobError
 from batchrouter.ports.blobs import Blobs, BlobWriter
 
 
@@ -69,11 +70,16 @@ class Intake:
 
     async def commit(self) -> None:
         """Index first: whoever sees the file sees its index."""
-        if self._indexer is not None and self._index is not None:
-            await self._index.commit()
-        elif self._index is not None:
-            await self._index.abort()
-        await (await self._blob_writer()).commit()
+        if self._index is not None:
+            if self._indexer is None:
+                await self._index.abort()
+            else:
+                await self._index.commit()
+        try:
+            await (await self._blob_writer()).commit()
+        except BlobError:
+            await self._blobs.delete([f"{self.key}.idx"])
+            raise
         await asyncio.to_thread(self._scratch.close)
 
     async def abort(self) -> None:

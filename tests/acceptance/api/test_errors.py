@@ -532,3 +532,30 @@ def test_a_repeated_create_makes_one_batch(rig: Rig, http: requests.Session) -> 
     assert resent.json()["id"] == plain.json()["id"]
     assert create({**GOOD, "metadata": {"n": "3"}}).json()["id"] != plain.json()["id"]
     assert create(GOOD, **{"Idempotency-Key": "k" * 256}).status_code == 400
+
+
+# --- time and faults ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_past_its_time_is_gone() -> None:
+    limits = ServiceLimits(upload_lifetime_s=0, batch_file_lifetime_s=0)
+    with Rig(limits=limits) as brief, requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {USER_KEY}"
+        file_id = session.post(f"{brief.url}/v1/files", files={"file": ("a", LINE)}).json()["id"]
+        assert session.get(f"{brief.url}/v1/files/{file_id}/content").status_code == 404
+        upload_id = upload(brief, session, 3)
+        error = error_of(send_part(brief, session, upload_id, b"{}\n"))
+        assert error["message"] == f"The upload {upload_id} is expired; only a pending upload can be changed."
+
+
+def test_a_fault_of_the_server_is_told_without_its_words(
+    rig: Rig, http: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a prompt or a path")
+
+    monkeypatch.setattr(rig.service.batches, "get", broken)
+    reply = http.get(f"{rig.url}/v1/batches/batch_x")
+    error = error_of(reply)
+    assert (reply.status_code, error["type"]) == (500, "server_error")
+    assert "prompt" not in reply.text

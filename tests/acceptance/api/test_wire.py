@@ -38,6 +38,8 @@ def read_reply(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    assert headers["x-request-id"].startswith("req_")
+    assert headers["date"].endswith(" GMT")
     while len(body) < int(headers["content-length"]):
         body += connection.recv(65536)
     return int(lines[0].split()[1]), headers, body
