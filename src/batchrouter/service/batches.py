@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
-from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.errors import ApiError
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog, Page
@@ -122,7 +122,10 @@ class Batches:
         batch = self._catalog.batch(tenant_id, batch_id)
         if batch is None:
             return None
-        return BatchView(batch, tuple(self._catalog.lane_shares(batch_id)) if batch.total else ())
+        shares = self._catalog.lane_shares(batch_id) if batch.total else []
+        if batch.state in BATCH_FINAL:  # what workers wrote down may be a second old
+            shares = [replace(share, waiting=0, in_flight=0, retrying=0) for share in shares]
+        return BatchView(batch, tuple(shares))
 
 
 def no_such_batch(batch_id: str) -> ApiError:
