@@ -20,8 +20,8 @@ class Failure(msgspec.Struct):
 
 
 class _Error(msgspec.Struct):
-    code: msgspec.Raw | None = None
-    type: msgspec.Raw | None = None
+    code: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
 
 
 class _Body(msgspec.Struct):
@@ -88,11 +88,10 @@ def _kind_of(line: _Line) -> str:
 def _word(error: _Error | None) -> str:
     """The code, or the type where there is no code."""
     for raw in (error.code, error.type) if error is not None else ():
-        if raw is not None:
-            try:
-                word = str(_decode_word(raw))
-            except msgspec.DecodeError:
-                continue
-            if word:
-                return word[:WORD_CHARS]
+        try:
+            word = str(_decode_word(raw))
+        except msgspec.DecodeError:  # absent, null, or anything else that is no word
+            continue
+        if word:
+            return word[:WORD_CHARS]
     return ""

@@ -158,34 +158,39 @@ class Job:
             self._keep_state = False  # it was refused before a line of it was sent
             raise InputError(_refusal(batch, self._files.source))
         files = self._files
-        output, errors = PartWriter(files.output), PartWriter(files.errors)
         digest = FailureDigest(2 * self._embedded.config.batches.max_reply_bytes)
+        output = await self._copy(batch.output_file_id, files.output)
+        errors = None
         try:
-            await self._copy(batch.output_file_id, output, None)
-            await self._copy(batch.error_file_id, errors, digest)
-            has_errors = batch.error_file_id is not None
-            all_ok = batch.completed == batch.total
-            summary = self._summary(
-                batch, status=str(batch.state), exit_code=OK if all_ok else SOME_FAILED, digest=digest
-            )
+            if batch.error_file_id is not None:
+                errors = await self._copy(batch.error_file_id, files.errors, digest)
+            exit_code = OK if batch.completed == batch.total else SOME_FAILED
+            summary = self._summary(batch, status=str(batch.state), exit_code=exit_code, digest=digest)
             with files.index.open("rb") as opened:
                 placed = Placed(fingerprint(LocalIndex(opened)), summary)
-            files.place(output.path, errors.path if has_errors else None, placed)
+            files.place(output.path, errors.path if errors is not None else None, placed)
         finally:
             output.abandon()
-            errors.abandon()
+            if errors is not None:
+                errors.abandon()
         self._keep_state = False
         return summary
 
-    async def _copy(self, file_id: str | None, to: PartWriter, digest: FailureDigest | None) -> None:
-        """A file without lines is not made by a batch; its copy is empty."""
-        if file_id is not None:
-            content = await self._embedded.service.files.content(ME, file_id)
-            async for data in content.stream(0, content.file.bytes):
-                to.write(data)
-                if digest is not None:
-                    digest.feed(data)
-        to.close()
+    async def _copy(self, file_id: str | None, path: Path, digest: FailureDigest | None = None) -> PartWriter:
+        """The durable copy of a batch's file, beside its place. A batch makes no file without lines: it is empty."""
+        part = PartWriter(path)
+        try:
+            if file_id is not None:
+                content = await self._embedded.service.files.content(ME, file_id)
+                async for data in content.stream(0, content.file.bytes):
+                    part.write(data)
+                    if digest is not None:
+                        digest.feed(data)
+            part.close()
+        except BaseException:
+            part.abandon()
+            raise
+        return part
 
     def _summary(
         self,

@@ -103,9 +103,9 @@ def line_of(figures: Figures) -> str:
 
 
 def panel_of(figures: Figures, title: str, note: str | None) -> Panel:
-    rows = Table.grid(padding=(0, 2), expand=True)
-    for _ in range(4):
-        rows.add_column(ratio=1)
+    rows = Table.grid(padding=(0, 1), expand=True)
+    for ratio in (5, 3, 4, 3):
+        rows.add_column(ratio=ratio)
     rate = UNKNOWN if figures.rate is None else f"{figures.rate:,.1f} lines/s"
     tokens_rate = "" if figures.tokens_rate is None else f" ({short_count(figures.tokens_rate)}/s)"
     tokens = f"{short_count(figures.tokens_in)} in, {short_count(figures.tokens_out)} out{tokens_rate}"
@@ -121,7 +121,8 @@ def panel_of(figures: Figures, title: str, note: str | None) -> Panel:
         _figure("retrying", count(figures.retrying), "yellow" if figures.retrying else ""),
         _figure("elapsed", seconds(figures.elapsed_s)),
     )
-    bar = ProgressBar(total=figures.total or None, completed=figures.done, pulse=not figures.total)
+    bar = Table.grid(expand=True)  # a bar alone does not end its line
+    bar.add_row(ProgressBar(total=figures.total or None, completed=figures.done, pulse=not figures.total))
     parts: list[RenderableType] = [bar, rows, _figure("tokens", tokens), *_lanes(figures.lanes)]
     if note:
         parts.append(Text(note, style="bold yellow"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +56,12 @@ def run(options: RunOptions) -> int:
     if placed is not None:
         _show(placed.summary, options.json)
         return placed.summary.exit_code
-    if not _is_begun(files, config) and not options.force:
-        files.refuse_to_overwrite()
+    if not _is_begun(files, config):
+        if files.state.exists():  # of a run that died before it sent anything, or when all that was left was this
+            with _holding(files):
+                files.clear()
+        if not options.force:
+            files.refuse_to_overwrite()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         summary = runner.run(_work(options, config))
     _show(summary, options.json)
@@ -63,14 +69,26 @@ def run(options: RunOptions) -> int:
 
 
 async def _work(options: RunOptions, config: Config) -> Summary:
-    state = options.files.state
-    try:
-        embedded = Embedded(config, state, os.environ)
-    except FolderError as error:
-        if error.__cause__ is None:  # it is held
-            raise FolderError(f"another run writes {options.files.output} at this moment; wait until it ends") from None
-        raise
+    with _held_by_another(options.files):
+        embedded = Embedded(config, options.files.state, os.environ)
     return await Job(embedded, options.files, endpoint=options.endpoint, wait=options.wait).run()
+
+
+@contextmanager
+def _held_by_another(files: RunFiles) -> Iterator[None]:
+    """In the words of a run: whoever holds its state is another run."""
+    try:
+        yield
+    except FolderError as error:
+        if error.__cause__ is not None:  # it cannot be used at all
+            raise
+        raise FolderError(f"another run writes {files.output} at this moment; wait until it ends") from None
+
+
+@contextmanager
+def _holding(files: RunFiles) -> Iterator[None]:
+    with _held_by_another(files), bootstrap.holding(files.state):
+        yield
 
 
 def _for_a_run(config: Config) -> Config:
@@ -89,7 +107,7 @@ def _finished_before(files: RunFiles, config: Config) -> Placed | None:
     """A run that died when its output was in place: clear up after it. None when the input is another one by now."""
     if files.placed() is None:
         return None
-    with bootstrap.holding(files.state):
+    with _holding(files):
         placed = files.placed()
         files.clear()
     if placed is None:

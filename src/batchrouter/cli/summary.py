@@ -53,7 +53,7 @@ def summary_lines(told: Summary) -> Iterator[str]:
         + (f", {count(told.left)} left" if told.left else "")
     )
     for failure in told.failures[:KINDS_SHOWN]:
-        yield f"  {count(failure.count):>9} × {failure.kind}, such as {failure.sample}"  # noqa: RUF001 - times
+        yield f"  {count(failure.count)} × {failure.kind}, such as {failure.sample}"  # noqa: RUF001
     if len(told.failures) > KINDS_SHOWN:
         yield f"  and {len(told.failures) - KINDS_SHOWN} more kinds, in the errors file"
     since = ", since it was continued" if told.continued else ""
