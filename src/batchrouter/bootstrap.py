@@ -6,6 +6,7 @@ Server      an `Embedded` with the HTTP API in front of it: what `serve` uses
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import hashlib
 import logging
@@ -14,6 +15,7 @@ import resource
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +38,7 @@ from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
 from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
-from batchrouter.domain.tenant import DEFAULT_TENANT, ApiKey, Role, Tenant
+from batchrouter.domain.tenant import DEFAULT_TENANT, ApiKey, Role
 from batchrouter.domain.validation import BatchLimits
 from batchrouter.engine.dispatch import Connection
 from batchrouter.engine.settings import EngineSettings
@@ -107,13 +109,16 @@ class Embedded:
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         FolderScratch.clear(self.folder.path / "scratch")
-        tenant = Tenant(id=DEFAULT_TENANT, name=DEFAULT_TENANT, weight=1, created_ms=self.clock.unix_ms())
-        await self._calls.write(self._store.catalog.add_tenant, tenant)
+        await self.service.keys.tenant()
         await self.worker.start()
 
     async def stop(self, grace_s: float) -> None:
         """Let calls finish for `grace_s`, flush, release, close."""
         await self.worker.stop(grace_s)
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of everything; the worker has stopped."""
         await self._transport.aclose()
         self._calls.close()
         self._blobs.close()
@@ -167,7 +172,7 @@ class Server:
         static = [StaticKey(self._token, Role.ADMIN, key_id="folder")]
         if self._env_key is not None:
             static.append(StaticKey(self._env_key, Role.USER, key_id=_env_key_id(self._env_key)))
-        settings = ApiSettings(static_keys=tuple(static))
+        settings = ApiSettings(static_keys=tuple(static), version=version("batchrouter"))
         self._api = ApiServer(create_app(embedded.service, self._list_models, settings), settings)
         port = await self._api.start(host, port)
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
@@ -176,13 +181,15 @@ class Server:
         return Ready(url, embedded.folder.path, first_key, tuple(embedded.config.providers))
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new work and end waiting requests, then let calls finish for `grace_s`, then close."""
-        if self._api is not None:
-            self._api.begin_shutdown()
+        """Refuse new work and end waiting requests; let calls and downloads finish for `grace_s`; then close."""
+        api = self._api
+        if api is not None:
+            api.begin_shutdown()
+            await asyncio.gather(self._embedded.worker.stop(grace_s), api.stop(grace_s))
+        else:
+            await self._embedded.worker.stop(grace_s)
         await self._models.aclose()
-        await self._embedded.stop(grace_s)
-        if self._api is not None:
-            await self._api.stop(1.0)
+        await self._embedded.close()
 
     async def _list_models(self) -> list[ModelInfo]:
         config = self._embedded.config
