@@ -44,10 +44,11 @@ class Shell:
             "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
             "TERM": "dumb",
         }
+        self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: object, **env: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "batchrouter.cli", *map(str, arguments)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.folder,
             env=self.env | env,
@@ -56,6 +57,16 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test that failed has left."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate()
 
     def __call__(self, *arguments: object, **env: str) -> Ended:
         return end(self.start(*arguments, **env))
