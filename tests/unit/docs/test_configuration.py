@@ -16,7 +16,7 @@ from batchrouter.domain.routing import Resolved
 from tests.unit.docs.pages import DOCS, ROOT, blocks, table
 
 PAGE = DOCS / "configuration.md"
-NONE = "–"  # noqa: RUF001 - the sign of a setting without a default
+NONE = "–"
 ENV = {"OPENAI_API_KEY": "sk-openai"}
 
 
