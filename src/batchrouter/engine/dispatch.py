@@ -5,9 +5,11 @@ The lanes send by themselves (`lane_runner`); this is where they are made, fed a
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from batchrouter.domain.fair_share import pick_shards
@@ -18,7 +20,7 @@ from batchrouter.engine.budget import Budget
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
-from batchrouter.engine.lane_runner import LaneRunner
+from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import BatchRouterError, ConfigError
 from batchrouter.ports.blobs import Blobs
@@ -31,6 +33,10 @@ from batchrouter.providers.base import Wire
 log = logging.getLogger(__name__)
 
 CLAIM_SHARDS_MAX = 16
+LANE_BATCHES_MAX = 64
+"""Batches that a lane has lines of at hand: beyond them, newcomers wait until the lane has room."""
+LAST_FLUSH_S = 10.0
+"""How long a stop waits for a store or disk that refuses what was answered."""
 CLOSING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 
 
@@ -45,7 +51,8 @@ class Connection(NamedTuple):
 class Dispatcher:
     """`connect` makes a lane's connection from the configuration; `ConfigError`: its provider is not configured.
 
-    `hungry` is called whenever a lane could take more; `drained` when a batch has its last line settled.
+    `hungry` is called whenever a lane could take more; `drained` when a batch has its last line settled, or
+    no time left.
     """
 
     def __init__(
@@ -80,6 +87,8 @@ class Dispatcher:
         self._noted: dict[int, Lane] = {}
         self._runners: dict[int, LaneRunner] = {}
         self._batches: dict[str, BatchRun] = {}
+        self._unloaded: list[tuple[int, int]] = []
+        self._set_aside: dict[str, float] = {}
         self._stopping = False
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -101,10 +110,14 @@ class Dispatcher:
         """One round: claim shards for every lane that has room. Returns how many were claimed."""
         if not self.may_send():
             return 0
-        groups = await self._calls.read(self._ledger.waiting, self._clock.unix_ms())
+        await self._give_back()
+        now_ms, now_s = self._clock.unix_ms(), self._clock.mono_s()
+        self._set_aside = {batch_id: until_s for batch_id, until_s in self._set_aside.items() if until_s > now_s}
+        groups = await self._calls.read(self._ledger.waiting, now_ms)
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
-            by_lane.setdefault(group.lane_id, []).append(group)
+            if group.deadline_ms > now_ms and group.batch_id not in self._set_aside:
+                by_lane.setdefault(group.lane_id, []).append(group)
         for lane_id, each in self._runners.items():
             each.more_waiting = lane_id in by_lane
         claimed = 0
@@ -120,33 +133,53 @@ class Dispatcher:
         for batch_id, (tenant_id, count) in runner.held_lines().items():
             held[batch_id] = count
             tenant_held[tenant_id] = tenant_held.get(tenant_id, 0) + count
-        picks = pick_shards(waiting, held, tenant_held, max(0, runner.appetite()), self._clock.unix_ms())
+        room = max(0, runner.appetite())
+        if runner.health.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
+            # What a slow lane has at hand may last for hours; a newcomer must not wait for the end of it.
+            room = max(room, 1)
+        picks = pick_shards(waiting, held, tenant_held, room, self._clock.unix_ms())
         claimed = 0
         for batch_id, count in picks:
             count = min(count, CLAIM_SHARDS_MAX)
             now_ms = self._clock.unix_ms()
             claims = await self._calls.write(self._ledger.claim, self._worker, runner.lane.id, batch_id, count, now_ms)
-            for claim in claims:
-                claimed += await self._accept(runner, claim)
+            if claims:
+                claimed += await self._accept(runner, claims)
         runner.more_waiting = sum(group.shards for group in waiting) > claimed
         if claimed:
             runner.pump()
         return claimed
 
-    async def _accept(self, runner: LaneRunner, claim: Claim) -> int:
-        if not claim.pending:
-            return 0
+    async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
+        """Take in shards of one batch; returns how many could be. What cannot be read goes back to the store."""
+        batch = self._batch_of(claims[0])
+        # All are counted before the first wait, so that the batch is not taken for finished here meanwhile.
+        batch.open += sum(claim.pending.bit_count() for claim in claims)
+        accepted = 0
+        for claim in claims:
+            try:
+                await runner.accept(claim, batch)
+                accepted += 1
+            except BatchRouterError as error:
+                log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
+                batch.open -= claim.pending.bit_count()
+                self._unloaded.append((claim.shard_id, claim.epoch))
+                self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
+        await self._give_back()
+        return accepted
+
+    def _batch_of(self, claim: Claim) -> BatchRun:
         batch = self._batches.get(claim.batch_id)
         if batch is None:
-            deadline_s = self._clock.mono_s() + (claim.deadline_ms - self._clock.unix_ms()) / 1000
-            batch = self._batches[claim.batch_id] = BatchRun(claim, deadline_s)
-        try:
-            await runner.accept(claim, batch)
-        except BatchRouterError as error:
-            log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
-            await self._calls.write(self._ledger.release, self._worker, [(claim.shard_id, claim.epoch)])
-            return 0
-        return 1
+            batch = self._batches[claim.batch_id] = BatchRun(claim)
+            self._await_deadline(batch)
+        return batch
+
+    async def _give_back(self) -> None:
+        """Kept until the store has taken them: a shard that is ours and not in memory would never be sent."""
+        if self._unloaded:
+            await self._calls.write(self._ledger.release, self._worker, tuple(self._unloaded))
+            self._unloaded.clear()
 
     async def _runner(self, lane_id: int) -> LaneRunner | None:
         runner = self._runners.get(lane_id)
@@ -181,19 +214,36 @@ class Dispatcher:
     # --- what becomes of batches ------------------------------------------------------------------------------------
 
     def _on_settled(self, batch_id: str, settled: Settled, count: int) -> None:
-        if settled.drained:
-            self._batches.pop(batch_id, None)
-            self._drained()
-        elif settled.state in CLOSING:
+        batch = self._batches.get(batch_id)
+        if batch is not None and (settled.drained or settled.state in CLOSING or not batch.open):
             self.drop(batch_id)
+        if settled.drained:
+            self._drained()
         self.pump_all()
 
     def drop(self, batch_id: str) -> None:
         """The batch is closing: end its calls, forget its lines. What is in the journal is still flushed."""
-        if self._batches.pop(batch_id, None) is None:
+        batch = self._batches.pop(batch_id, None)
+        if batch is None:
             return
+        batch.dropped = True
+        if batch.timer is not None:
+            batch.timer.cancel()
         for runner in self._runners.values():
             runner.drop(batch_id)
+
+    def _await_deadline(self, batch: BatchRun) -> None:
+        """The deadline is the wall clock's, as people were told it, and that may be set meanwhile."""
+        batch.deadline_s = self._clock.mono_s() + (batch.deadline_ms - self._clock.unix_ms()) / 1000
+        batch.timer = self._clock.call_at(batch.deadline_s, partial(self._on_deadline, batch))
+
+    def _on_deadline(self, batch: BatchRun) -> None:
+        """Nothing is sent past it, however long the duty that closes the batch is held up."""
+        if self._clock.unix_ms() < batch.deadline_ms:
+            self._await_deadline(batch)
+            return
+        self.drop(batch.id)
+        self._drained()
 
     def drop_all(self) -> None:
         for batch_id in list(self._batches):
@@ -215,16 +265,19 @@ class Dispatcher:
         for runner in self._runners.values():
             health = runner.health
             until_s = health.waiting_until_s
-            # To the second: a wait that is told anew with each reply is not news.
             until_ms = None if until_s is None or until_s == float("-inf") else now_ms + int((until_s - now_s) * 1000)
+            noted = self._noted.get(runner.lane.id)
+            if until_ms is not None and noted is not None and noted.until_ms is not None:
+                # A wait that is told anew with each reply, or whose milliseconds are rounded otherwise, is not news.
+                until_ms = noted.until_ms if abs(until_ms - noted.until_ms) < 1000 else until_ms
             lane = replace(
                 runner.lane,
                 state=health.state.value,
                 reason=health.reason,
-                until_ms=None if until_ms is None else until_ms // 1000 * 1000,
+                until_ms=until_ms,
                 limit=runner.limiter.limit,
             )
-            if lane != self._noted.get(lane.id):
+            if lane != noted:
                 changed.append(lane)
         if changed:
             await self._calls.write(self._ledger.note_lanes, changed)
@@ -246,7 +299,14 @@ class Dispatcher:
             await self._clock.sleep(0.05)
         for runner in self._runners.values():
             await runner.aclose()
-        await self.journal.drain_all()
+        flushing = asyncio.ensure_future(self.journal.drain_all())
+        patience = asyncio.ensure_future(self._clock.sleep(LAST_FLUSH_S))
+        await asyncio.wait({flushing, patience}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (flushing, patience):
+            task.cancel()
+        await asyncio.gather(flushing, patience, return_exceptions=True)
+        if self.journal.stuck:
+            log.error("finished lines could not be written; they will be sent again after the next start")
 
     async def aclose(self) -> None:
         """End everything at once; what is not yet settled will be sent again."""

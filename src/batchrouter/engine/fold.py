@@ -5,14 +5,19 @@ In the background, and only for speed of download: the bytes of a file never dep
 
 from __future__ import annotations
 
+import logging
+
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.folding import Piece, Want, select
 from batchrouter.domain.outcome import TAIL_SIZE, records_span
 from batchrouter.domain.shard import FoldWork
+from batchrouter.errors import BatchRouterError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance
 from batchrouter.ports.ledger import Ledger
+
+log = logging.getLogger(__name__)
 
 
 class Folder:
@@ -27,7 +32,10 @@ class Folder:
         work = await self._calls.read(self._ledger.foldable, limit)
         done = 0
         for each in work:
-            done += await self._fold(each)
+            try:
+                done += await self._fold(each)
+            except BatchRouterError as error:  # only this range stays as it is, and can be read as well
+                log.error("range %d of %s could not be folded: %s", each.range_no, each.batch_id, error)
         return done
 
     async def _fold(self, work: FoldWork) -> bool:

@@ -13,6 +13,7 @@ from batchrouter.domain.fair_share import QUANTUM, Turns
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Tries
 from batchrouter.domain.shard import Claim
+from batchrouter.ports.clock import Timer
 
 _LAST = -1
 """A group of its own, for lines that were refused by a lane that needs a person."""
@@ -21,33 +22,36 @@ _LAST = -1
 class BatchRun:
     """One batch as this worker sees it, over all lanes.
 
-    `open` counts lines that are claimed and not yet handed to the journal. `deadline_s` is monotonic.
+    `open` counts lines that are claimed and not yet handed to the journal. `deadline_s` is monotonic. `dropped`: the
+    batch is closing; whoever still waits for something of it must let go.
     """
 
     __slots__ = (
-        "claims",
         "deadline_ms",
         "deadline_s",
+        "dropped",
         "endpoint",
         "id",
         "input_keys",
         "open",
         "prefix",
         "tenant_id",
+        "timer",
         "weight",
     )
 
-    def __init__(self, claim: Claim, deadline_s: float) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.id = claim.batch_id
         self.tenant_id = claim.tenant_id
         self.weight = claim.weight
         self.deadline_ms = claim.deadline_ms
-        self.deadline_s = deadline_s
+        self.deadline_s = float("inf")
+        self.timer: Timer | None = None
         self.endpoint = claim.endpoint
         self.prefix = id_prefix(claim.batch_id)
         self.input_keys = (claim.input_blob_key, claim.input_index_key)
         self.open = 0
-        self.claims: dict[int, Held] = {}
+        self.dropped = False
 
 
 class Held:
@@ -61,7 +65,6 @@ class Held:
         "batch",
         "epoch",
         "first_line",
-        "left",
         "lengths",
         "offsets",
         "range_no",
@@ -79,7 +82,6 @@ class Held:
         self.offsets = offsets
         self.lengths = lengths
         self.rewritten = rewritten
-        self.left = claim.pending.bit_count()
         self.attempts: dict[int, int] = {}
         self.tries: dict[int, Tries] = {}
 
@@ -144,6 +146,14 @@ class LaneQueue:
         waiting.count += 1
         self.count += 1
 
+    def peek(self) -> tuple[Held, int] | None:
+        """The line that `take` will return first."""
+        batch_id = self._turns.next()
+        if batch_id is None:
+            return None
+        waiting = self._batches[batch_id]
+        return (waiting.again or waiting.groups[next(iter(waiting.groups))])[0]
+
     def take(self) -> list[tuple[Held, int]]:
         """The next few lines by fair turns, all of one batch. Empty: nothing waits."""
         batch_id = self._turns.next()
@@ -163,15 +173,20 @@ class LaneQueue:
             self._taken = 0
         return some
 
-    def drop(self, batch_id: str) -> int:
-        """Forget the batch's lines; returns how many there were."""
+    def take_all(self, batch_id: str) -> list[tuple[Held, int]]:
+        """All lines of the batch, in the order in which `take` would return them; its turn is over."""
         waiting = self._batches.pop(batch_id, None)
         if waiting is None:
-            return 0
+            return []
+        if self._turns.next() == batch_id:
+            self._turns.charge(batch_id, self._taken)
+            self._taken = 0
         self._turns.remove(batch_id)
-        self._taken = 0
         self.count -= waiting.count
-        return waiting.count
+        lines: list[tuple[Held, int]] = []
+        while waiting.count:
+            lines += waiting.take(waiting.count)
+        return lines
 
     def held(self) -> list[tuple[BatchRun, int]]:
         """Waiting lines by batch."""

@@ -78,8 +78,13 @@ class Journal:
         self._counter = 0
         self._timer: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.stuck = False
+        self._stuck: set[str] = set()
         self.flushes = 0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether finished lines of any batch cannot be written at the moment."""
+        return bool(self._stuck)
 
     def add(
         self,
@@ -218,14 +223,19 @@ class Journal:
                     await self._blobs.put(key, [*draft.parts, records, end])
                     written = True
                 settled = await self._calls.write(self._ledger.settle, self._worker, segment, self._clock.unix_ms())
-            except BatchRouterError as error:
-                # Already paid for: kept until it can be written, however long that takes.
+            except Exception as error:
+                # Already paid for: kept until it can be written, however long that takes. A fault of ours is no
+                # reason to lose it either, and whoever waits for this flush would wait for ever.
                 log.error(
-                    "%d finished lines of %s could not be written (%s); trying again", draft.count, batch_id, error
+                    "%d finished lines of %s could not be written (%s); trying again",
+                    draft.count,
+                    batch_id,
+                    error,
+                    exc_info=not isinstance(error, BatchRouterError),
                 )
-                self.stuck = True
+                self._stuck.add(batch_id)
                 await self._clock.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_MAX_S)
                 continue
-            self.stuck = False
+            self._stuck.discard(batch_id)
             return settled

@@ -154,6 +154,8 @@ class LaneRunner:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
         source = await self._inputs.get(claim.input_blob_key, claim.input_index_key)
         records = await source.records(claim.first_line, claim.lines)
+        if batch.dropped:
+            return
         models = source.names.models
         offsets = array("Q", (record.offset for record in records))
         lengths = array("I", (record.length for record in records))
@@ -165,13 +167,11 @@ class LaneRunner:
             if models[record.model] != self.lane.key.model:
                 rewritten |= 1 << place
         held = Held(claim, batch, offsets, lengths, rewritten)
-        batch.claims[claim.shard_id] = held
-        batch.open += held.left
         self.queue.add(held, prefixes)
 
     def drop(self, batch_id: str) -> None:
         """Forget the batch: sockets of its calls are closed, nothing of it is sent or journaled any more."""
-        self.queue.drop(batch_id)
+        self.queue.take_all(batch_id)
         for line in [line for line in self._ready if line.held.batch.id == batch_id]:
             self._ready.remove(line)
             self._release(line)
@@ -219,10 +219,13 @@ class LaneRunner:
         while room and ready:
             room -= 1
             self._send(ready.popleft(), now_s)
-        if self.queue.count and self._loading is None and len(ready) < self._ready_low():
-            self._loading = asyncio.get_running_loop().create_task(self._load())
-        if self.more_waiting and not self.queue.count and len(ready) < self._ready_low():
-            self._on_hungry()
+        if len(ready) < self._ready_low():
+            if self.queue.count:
+                # Without room nothing is tried: whoever gives bytes back has all lanes pumped.
+                if self._loading is None and self._has_room():
+                    self._loading = asyncio.get_running_loop().create_task(self._load())
+            elif self.more_waiting and self.appetite() > 0:
+                self._on_hungry()
         self._arm(now_s)
 
     def _pump_soon(self) -> None:
@@ -276,6 +279,11 @@ class LaneRunner:
 
     # --- loading --------------------------------------------------------------------------------------------------
 
+    def _has_room(self) -> bool:
+        """Whether the budget has room for the line that is next."""
+        line = self.queue.peek()
+        return line is not None and self._budget.room(self._bytes, line[0].lengths[line[1]])
+
     async def _load(self) -> None:
         try:
             while self.queue.count:
@@ -284,9 +292,6 @@ class LaneRunner:
                 if len(self._ready) >= self._ready_low() or not await self._load_some():
                     break
                 self.pump()
-        except BatchRouterError as error:
-            log.error("lines of lane %s/%s could not be read (%s)", self.lane.key.provider, self.lane.key.model, error)
-            await self._clock.sleep(LOAD_AGAIN_S)
         finally:
             self._loading = None
         self.pump()
@@ -302,7 +307,7 @@ class LaneRunner:
             for number, (held, place) in enumerate(some):
                 size = held.lengths[place]
                 if not budget.room(self._bytes, size):
-                    for back in reversed(some[number:]):
+                    for back in some[number:]:
                         self.queue.put_back(*back)
                     wanted = 0
                     break
@@ -315,19 +320,20 @@ class LaneRunner:
         if not taken:
             return False
         lines: dict[int, tuple[bytes, bytes]] = {}
-        try:
-            for keys, numbers in by_input.items():
+        for keys, numbers in by_input.items():
+            try:
                 source = await self._inputs.get(*keys)
                 spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
                 lines.update(zip(numbers, map(decode_line, await source.lines(spans)), strict=True))
-        except BaseException:
-            for held, place, reserved in reversed(taken):
-                self._give(reserved)
-                self.queue.put_back(held, place)
-            raise
+            except BatchRouterError as error:
+                log.error("%d lines of %s could not be read (%s)", len(numbers), taken[numbers[0]][0].batch.id, error)
         for number, (held, place, reserved) in enumerate(taken):
-            if held.shard_id not in held.batch.claims:  # dropped meanwhile
+            if held.batch.dropped:
                 self._give(reserved)
+                continue
+            if number not in lines:
+                self._give(reserved)
+                self._set_aside(held, place)
                 continue
             custom_id, body = lines[number]
             if held.rewritten >> place & 1:
@@ -337,6 +343,13 @@ class LaneRunner:
                 line.attempts = held.attempts.pop(place, 0)
             self._ready.append(line)
         return True
+
+    def _set_aside(self, held: Held, place: int) -> None:
+        """This line, and all of its batch that would be read next, wait a while; other batches go by."""
+        at_s = self._clock.mono_s() + LOAD_AGAIN_S
+        for line in [(held, place), *self.queue.take_all(held.batch.id)]:
+            self._order += 1
+            heapq.heappush(self._waiting, (at_s, self._order, *line))
 
     def _measure(self, now_s: float) -> None:
         self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
@@ -376,7 +389,9 @@ class LaneRunner:
     def on_failure(self, line: LineCall, error: TransportError) -> None:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
-        kind = classify(None, None, error, NO_SIGNALS, reused=True)
+        # The first losses of a line may be idle connections that were closed; after those the upstream is to blame.
+        resent = line.held.tries.get(line.place, NO_TRIES).resent
+        kind = classify(None, None, error, NO_SIGNALS, reused=resent < self._retry.resend_max)
         self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error))
         self._after_failure(line, kind, error, reason_of(None, None, error), now_s, None)
         self._pump_soon()
@@ -449,9 +464,6 @@ class LaneRunner:
         else:
             text = error_line(batch.prefix, number, line.custom_id, _transport_error(end))
         held.tries.pop(line.place, None)
-        held.left -= 1
-        if not held.left:
-            batch.claims.pop(held.shard_id, None)
         batch.open -= 1
         size = len(text)
         self._budget.adjust(line.taken, size)

@@ -71,8 +71,8 @@ class Lease:
             return None
         try:
             beat = self._ledger.beat(self._worker, self._clock.unix_ms(), self._lease_ms, self._loads)
-        except BatchRouterError as error:
-            log.error("the lease could not be renewed: %s", error)
+        except Exception as error:  # whatever it is: a thread that died here would fence the worker for ever
+            log.error("the lease could not be renewed: %s", error, exc_info=not isinstance(error, BatchRouterError))
             return None
         if beat.alive:
             self._until_s = asked_s + self._lease_ms / 1000 * MARGIN

@@ -61,6 +61,7 @@ class Worker:
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._anew: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_incarnation()
 
@@ -119,6 +120,8 @@ class Worker:
 
     async def stop(self, grace_s: float) -> None:
         """Send nothing more, let calls finish for `grace_s`, flush, give everything back."""
+        if self._anew is not None:
+            self._anew.cancel()
         for task in self._tasks:
             if task.get_name() != "ticks":
                 task.cancel()
@@ -128,9 +131,10 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop at once; nothing is given back, the lease will end."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *([] if self._anew is None else [self._anew])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         await asyncio.get_running_loop().run_in_executor(None, self._lease.stop)
         await self.dispatcher.aclose()
@@ -152,8 +156,9 @@ class Worker:
             return await self._step(duty)
         except StaleLease:
             return False
-        except BatchRouterError as error:
-            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error)
+        except Exception as error:
+            known = isinstance(error, BatchRouterError)
+            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error, exc_info=not known)
             return False
 
     async def _step(self, duty: Duty) -> bool:
@@ -252,8 +257,9 @@ class Worker:
 
     def _on_beat(self, beat: Beat) -> None:
         if not beat.alive:
-            log.error("worker %s lost its lease; it drops its lines and begins anew", self.id)
-            self._tasks.append(asyncio.create_task(self._begin_anew()))
+            if self._anew is None or self._anew.done():
+                log.error("worker %s lost its lease; it drops its lines and begins anew", self.id)
+                self._anew = asyncio.create_task(self._begin_anew(), name="anew")
             return
         for batch_id in beat.closing:
             self.dispatcher.drop(batch_id)
@@ -268,5 +274,11 @@ class Worker:
         await asyncio.get_running_loop().run_in_executor(None, lease.stop)
         await lost.aclose()
         self._begin_incarnation()
-        await self.enlist()
+        while True:
+            try:
+                await self.enlist()
+                break
+            except BatchRouterError as error:
+                log.error("worker %s could not announce itself: %s", self.id, error)
+                await self._clock.sleep(FAULT_WAIT_S)
         self._lease.start()
