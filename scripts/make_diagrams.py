@@ -10,22 +10,24 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from batchrouter.domain.lane_health import LANE, LaneState
 from batchrouter.domain.lifecycle import BATCH, UPLOAD, BatchState, UploadState
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
-Table = Mapping[StrEnum, Mapping[StrEnum, StrEnum]]
+State = TypeVar("State", bound=StrEnum)
+Event = TypeVar("Event", bound=StrEnum)
 
 _PLACE = re.compile(r"(<!-- diagram: (\w+) -->\n).*?(<!-- end of diagram -->)", re.DOTALL)
 
 
-def draw(table: Table, first: StrEnum) -> str:
+def draw(table: Mapping[State, Mapping[Event, State]], first: State) -> str:
     """A Mermaid state diagram with every move of `table`; events that make the same move share an arrow."""
     rows = [f"[*] --> {first}"]
     for state, moves in table.items():
-        arrows: dict[StrEnum, list[StrEnum]] = {}
+        arrows: dict[State, list[Event]] = {}
         for event, target in moves.items():
             arrows.setdefault(target, []).append(event)
         rows += [f"{state} --> {target}: {', '.join(events)}" for target, events in arrows.items()]

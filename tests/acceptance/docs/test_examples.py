@@ -48,7 +48,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def marked(page: str, language: str) -> str:
     """The one marked example of that language."""
-    found = [code for each, code in MARKED.findall((ROOT / page).read_text(encoding="utf-8")) if each == language]
+    found: list[str] = [
+        code for each, code in MARKED.findall((ROOT / page).read_text(encoding="utf-8")) if each == language
+    ]
     assert len(found) == 1
     return found[0]
 

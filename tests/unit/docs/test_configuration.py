@@ -13,7 +13,8 @@ import yaml
 from batchrouter import config
 from batchrouter.bootstrap import router_of
 from batchrouter.domain.routing import Resolved
-from tests.unit.docs.pages import DOCS, ROOT, blocks, table
+from tests.conftest import ROOT
+from tests.unit.docs.pages import DOCS, blocks, table
 
 PAGE = DOCS / "configuration.md"
 NONE = "–"

@@ -13,7 +13,8 @@ import typer
 from batchrouter import config
 from batchrouter.cli.main import app
 from scripts import make_diagrams
-from tests.unit.docs.pages import DOCS, PAGES, ROOT, anchors, blocks, name, table, text
+from tests.conftest import ROOT
+from tests.unit.docs.pages import DOCS, PAGES, anchors, blocks, name, table, text
 
 GROUP = typer.main.get_command(app)
 ADRS = sorted((DOCS / "adr").glob("[0-9]*.md"))
@@ -21,27 +22,25 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
-def commands_of(group: typer.core.TyperGroup, before: str = "") -> dict[str, set[str]]:
-    """Every command with its options, as `keys create` → {`--tenant`, …}; a group counts as a command."""
-    found: dict[str, set[str]] = {}
+def commands_of(group: typer.core.TyperGroup, before: str = "") -> dict[str, dict[str, bool]]:
+    """Every command with its options and whether they are for people: `keys create` → {`--tenant`: True, …}."""
+    found: dict[str, dict[str, bool]] = {}
     for word, command in group.commands.items():
-        found[before + word] = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
         if isinstance(command, typer.core.TyperGroup):
             found |= commands_of(command, f"{before}{word} ")
+        else:
+            options = [(opt, not getattr(param, "hidden", False)) for param in command.params for opt in param.opts]
+            found[before + word] = {opt: shown for opt, shown in options if opt.startswith("-")}
     return found
+
+
+def options_of(page: Path) -> set[str]:
+    return set(re.findall(r"`(-[-\w]+)", " ".join(row[0] for row in table(page, "option"))))
 
 
 assert isinstance(GROUP, typer.core.TyperGroup)
 COMMANDS = commands_of(GROUP)
-
-
-def hidden(command: str) -> set[str]:
-    """Options that are not for people."""
-    found: typer.core.TyperGroup | object = GROUP
-    for word in command.split():
-        assert isinstance(found, typer.core.TyperGroup)
-        found = found.commands[word]
-    return {option for param in found.params if getattr(param, "hidden", False) for option in param.opts}  # type: ignore[attr-defined]
+FOR_ALL = {"--json", "--help"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -66,10 +65,12 @@ def test_every_command_and_option_exists(page: Path) -> None:
             if match is None:
                 continue
             words = shlex.split(match[1], comments=True)
-            command = next((words[:n] for n in (2, 1) if " ".join(words[:n]) in COMMANDS), None)
+            command = next((known for known in COMMANDS if known.split() == words[: len(known.split())]), None)
+            if words == ["keys"]:  # the group, in prose
+                continue
             assert command is not None, f"there is no command '{line}'"
             options = {word.partition("=")[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
-            assert options <= COMMANDS[" ".join(command)] | {"--help"}, line
+            assert options <= COMMANDS[command].keys() | FOR_ALL, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -96,14 +97,16 @@ def test_every_example_of_yaml_is_a_configuration_and_of_json_is_json(page: Path
 
 
 def test_every_command_and_option_is_documented() -> None:
-    """docs/cli.md leaves out only what `simulate` explains on its own page, and what is not for people."""
-    told = {row[0].strip("`").removeprefix("batchrouter ") for row in table(DOCS / "cli.md", "command")}
-    assert told == {command for command in COMMANDS if command != "keys"}
-    options = text(DOCS / "cli.md") + text(DOCS / "simulator.md")
-    for command, known in COMMANDS.items():
-        for option in known - hidden(command):
-            if option.startswith("-"):
-                assert re.search(rf"`{option}[` ]", options), f"{command} {option}"
+    """On the page of the command line, or of the simulator."""
+    cli, simulator = DOCS / "cli.md", DOCS / "simulator.md"
+    assert {row[0].strip("`").removeprefix("batchrouter ") for row in table(cli, "command")} == set(COMMANDS)
+    assert {f"`{option}`" for option in FOR_ALL if f"`{option}`" not in text(cli)} == set()
+    for_people = {
+        command: {option for option, shown in options.items() if shown} - FOR_ALL
+        for command, options in COMMANDS.items()
+    }
+    assert for_people.pop("simulate") == options_of(simulator) - FOR_ALL
+    assert set().union(*for_people.values()) == options_of(cli)
 
 
 def test_the_diagrams_are_what_the_tables_give() -> None:

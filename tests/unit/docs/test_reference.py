@@ -15,7 +15,8 @@ from batchrouter.domain.outcome import Outcome
 from batchrouter.domain.output_line import gap_line
 from batchrouter.domain.retry import reason_of
 from batchrouter.errors import ConnectFailed, ConnectionLost, ReplyBroken, ReplyTimeout, ReplyTooLarge
-from tests.unit.docs.pages import DOCS, ROOT, table, text
+from tests.conftest import ROOT
+from tests.unit.docs.pages import DOCS, table, text
 
 ERRORS = DOCS / "errors.md"
 API = DOCS / "api.md"
