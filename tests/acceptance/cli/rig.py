@@ -17,7 +17,7 @@ from typing import Any
 from batchrouter.simulator import expected_key
 from batchrouter.simulator.process import SimulatorProcess
 
-DEADLINE_S = 60.0
+DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
