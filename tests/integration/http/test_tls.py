@@ -54,7 +54,8 @@ def test_a_close_behind_the_reply_never_shortens_it(play: Play, certificate: Cer
     body = hashlib.shake_256(b"body").digest(300_000)
     data = {
         "length": reply(body, b"Connection: close\r\n"),
-        "chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
+        "chunks": OK
+        + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body),
         "close": OK + b"\r\n" + body,
     }[framing]
 
