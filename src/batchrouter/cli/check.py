@@ -84,6 +84,7 @@ class _Checking:
         self._lanes: Counter[int] = Counter()
         self._bytes = 0
         self.error_count = 0
+        self.too_large = index.totals.lines > config.batches.max_lines or index.totals.bytes > config.batches.max_bytes
 
     def errors(self) -> Iterator[BatchError]:
         """In the order of the lines; those of the file as a whole last. To be read to its end."""
@@ -159,6 +160,8 @@ def _print_words(checking: _Checking) -> None:
         param = f" [{error.param}]" if error.param else ""
         sys.stdout.write(f"{where}: {error.code}{param}: {error.message}\n")
     tell("\n".join(_words(checking.report())))
+    if checking.too_large:
+        tell("  note      too large for a batch of a server; `batchrouter run` takes files of any size")
 
 
 def _words(report: Report) -> Iterator[str]:

@@ -9,17 +9,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from batchrouter.errors import ApiError, BatchRouterError
+from batchrouter.errors import ApiError, TransportError
 
 TIMEOUT_S = 60.0
 
 
-class Unreachable(BatchRouterError):
-    """The server did not answer."""
-
-
 class Client:
-    """One connection per call. Raises `ApiError` for an answer that is not 200, `Unreachable` for none."""
+    """One connection per call. Raises `ApiError` for an answer that is not 200, `TransportError` for none."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -41,7 +37,9 @@ class Client:
             reply = connection.getresponse()
             content = reply.read()
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"the server at {self._url} does not answer: {error or type(error).__name__}") from error
+            raise TransportError(
+                f"the server at {self._url} does not answer: {error or type(error).__name__}"
+            ) from error
         finally:
             connection.close()
         if reply.status != 200:

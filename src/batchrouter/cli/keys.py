@@ -11,15 +11,13 @@ from urllib.parse import quote
 import msgspec
 
 from batchrouter import bootstrap
-from batchrouter.cli.client import Client, Unreachable
+from batchrouter.cli.client import Client
 from batchrouter.cli.settings import data_folder, load_config
 from batchrouter.domain.tenant import ApiKey, Role
-from batchrouter.errors import FolderError
-from batchrouter.service.keys import WEIGHT_MAX, Keys
+from batchrouter.errors import FolderError, TransportError
+from batchrouter.service.keys import Keys
 
 T = TypeVar("T")
-
-__all__ = ["WEIGHT_MAX", "KeyFolder", "KeyTold"]
 
 
 class KeyTold(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -89,7 +87,7 @@ class KeyFolder:
                 raise
         try:
             return there(Client(server.url, server.token))
-        except Unreachable as error:
+        except TransportError as error:
             raise FolderError(f"{self._folder} is held by process {server.pid}, but {error}") from error
 
     def _must_exist(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,15 +63,11 @@ def chunks(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def index_into(
-    path: Path, file: BinaryIO, spill: Spill, max_line_bytes: int, on_bytes: Callable[[int], None] | None = None
-) -> LocalIndex:
-    """Index `path` into the empty `file`. `on_bytes` hears after each chunk how much was read of it."""
+def index_into(path: Path, file: BinaryIO, spill: Spill, max_line_bytes: int) -> LocalIndex:
+    """Index `path` into the empty `file`."""
     indexer = Indexer(spill, max_line_bytes=max_line_bytes)
     for data in chunks(path):
         file.write(indexer.feed(data))
-        if on_bytes is not None:
-            on_bytes(len(data))
     file.write(indexer.finish())
     file.flush()
     return LocalIndex(file)

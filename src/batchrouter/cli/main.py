@@ -118,11 +118,12 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a whole file without a server, whatever its size. Run it again to continue after an interruption."""
-    from batchrouter.cli.run import RunOptions, run
     from batchrouter.cli.run_files import RunFiles
 
-    words.log_to_stderr(log_level)
     files = RunFiles.of(source, output, errors)
+    from batchrouter.cli.run import RunOptions, run  # after the names were looked at, because it takes a while
+
+    words.log_to_stderr(log_level)
     raise typer.Exit(run(RunOptions(files=files, config=config, endpoint=endpoint, wait=wait, force=force, json=json)))
 
 

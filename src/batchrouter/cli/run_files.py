@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from batchrouter.errors import InputError
 
 INDEX_NAME = "input.idx"
 PLACED_NAME = "placed.json"
-SCRATCH_NAME = "scratch"
 LOCK_NAME = "lock"
 
 
@@ -65,10 +63,6 @@ class RunFiles:
     def index(self) -> Path:
         return self.state / INDEX_NAME
 
-    @property
-    def scratch(self) -> Path:
-        return self.state / SCRATCH_NAME
-
     def refuse_foreign_state(self) -> None:
         """Raises `InputError` when the state's place is taken by something that no run has made."""
         if self.state.exists() and not (self.state.is_dir() and (self.state / LOCK_NAME).exists()):
@@ -108,17 +102,18 @@ class RunFiles:
 
     def clear(self) -> None:
         """Remove the state. The note that the output is in place goes last."""
-        with suppress(FileNotFoundError):
-            for entry in os.scandir(self.state):
-                if entry.name in (PLACED_NAME, LOCK_NAME):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
-                else:
-                    os.unlink(entry.path)
-            (self.state / PLACED_NAME).unlink(missing_ok=True)
-            (self.state / LOCK_NAME).unlink(missing_ok=True)
-            self.state.rmdir()
+        if not self.state.is_dir():
+            return
+        for entry in os.scandir(self.state):
+            if entry.name in (PLACED_NAME, LOCK_NAME):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+        (self.state / PLACED_NAME).unlink(missing_ok=True)
+        (self.state / LOCK_NAME).unlink(missing_ok=True)
+        self.state.rmdir()
 
 
 def part_of(path: Path) -> Path:
