@@ -45,6 +45,19 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Spawn, and wait until it answers."""
+        self.spawn()
+        assert self._process is not None
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise AssertionError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the server did not answer within {START_S:.0f} s:\n{self.log[-4000:]}")
+            time.sleep(0.01)
+
+    def spawn(self) -> None:
+        """Begin the process and return at once."""
         self.close()
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.folder)]
         options += ["--config", str(self._config), "--exit-with-stdin"]
@@ -57,13 +70,6 @@ class ServerProcess:
                 env=environment(),
                 cwd=self.folder.parent,
             )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self._process.poll() is not None:
-                raise AssertionError(f"the server ended with {self._process.returncode}:\n{self.log[-4000:]}")
-            if time.monotonic() > deadline:
-                raise AssertionError(f"the server did not answer within {START_S:.0f} s:\n{self.log[-4000:]}")
-            time.sleep(0.01)
 
     def signal(self, number: int) -> None:
         """Send a signal and return at once."""
@@ -152,6 +158,7 @@ def running_server(folder: Path, config: Mapping[str, Any]) -> Iterator[ServerPr
         yield server
     finally:
         server.close()
+        print(server.log[-8000:])  # shown when the test failed
 
 
 def config_for(base_url: str, **changes: Any) -> dict[str, Any]:
