@@ -18,6 +18,11 @@ class Budget:
         self.used = 0
         self._reply = 2048.0
 
+    @property
+    def over(self) -> bool:
+        """Whether replies turned out so large that more is taken than there is."""
+        return self.used > self.total
+
     def room(self, mine: int, size: int) -> bool:
         """Whether a lane that has `mine` bytes may take a request of `size` and a reply of the usual size."""
         return mine == 0 or mine + size + self._reply <= 2 * (self.total - self.used)

@@ -119,6 +119,8 @@ class LaneQueue:
         self._batches: dict[str, _Waiting] = {}
         self._taken = 0
         self.count = 0
+        self.dry = False
+        """A batch has no fresh line at hand any more, though others may have. Set here, cleared by the asker."""
 
     def add(self, held: Held, prefixes: dict[int, int]) -> None:
         """Queue the shard's lines: place → prefix hash, in input order."""
@@ -160,10 +162,12 @@ class LaneQueue:
         if batch_id is None:
             return []
         waiting = self._batches[batch_id]
+        fresh = not waiting.again
         some = waiting.take(QUANTUM - self._taken)
         self.count -= len(some)
         self._taken += len(some)
         if not waiting.count:
+            self.dry = self.dry or fresh
             self._turns.charge(batch_id, self._taken)
             self._taken = 0
             self._turns.remove(batch_id)

@@ -141,14 +141,9 @@ class LaneRunner:
         return loads
 
     def held_lines(self) -> dict[str, tuple[str, int]]:
-        """Lines at hand and not yet sent, by batch: (tenant, count)."""
-        lines: dict[str, tuple[str, int]] = {}
-        for batch, count in self.queue.held():
-            lines[batch.id] = (batch.tenant_id, count)
-        for line in self._ready:
-            batch = line.held.batch
-            lines[batch.id] = (batch.tenant_id, lines.get(batch.id, ("", 0))[1] + 1)
-        return lines
+        """Lines at hand, by batch: (tenant, count). Not those that are loaded: they are as good as sent, and a batch
+        that has no others needs more now, to keep its turns."""
+        return {batch.id: (batch.tenant_id, count) for batch, count in self.queue.held()}
 
     async def accept(self, claim: Claim, batch: BatchRun) -> None:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
@@ -216,16 +211,17 @@ class LaneRunner:
         room = self.limiter.room(now_s)
         if room and not self.health.open:
             room = min(room, self.health.may_send(now_s))
-        while room and ready:
+        while room and ready and not (self._budget.over and self._flying):
             room -= 1
             self._send(ready.popleft(), now_s)
-        if len(ready) < self._ready_low():
-            if self.queue.count:
-                # Without room nothing is tried: whoever gives bytes back has all lanes pumped.
-                if self._loading is None and self._has_room():
-                    self._loading = asyncio.get_running_loop().create_task(self._load())
-            elif self.more_waiting and self.appetite() > 0:
-                self._on_hungry()
+        short = len(ready) < self._ready_low()
+        # Without room nothing is loaded: whoever gives bytes back has all lanes pumped.
+        if short and self.queue.count and self._loading is None and self._has_room():
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+        # Dry: a batch must not lose its turns to those that have more at hand.
+        if self.more_waiting and (self.queue.dry or (short and not self.queue.count and self.appetite() > 0)):
+            self.queue.dry = False
+            self._on_hungry()
         self._arm(now_s)
 
     def _pump_soon(self) -> None:

@@ -315,6 +315,8 @@ class House:
         self.later: list[tuple[float, Callable[[], object]]] = []
         """(when, what): done by `run` once that moment has come, whatever worker lives then."""
         self.renewing = True
+        self.polling = True
+        """Whether every turn looks for more to claim, or only one that was hinted at."""
         self._batches = 0
         self._outsiders = asyncio.all_tasks()
         loop = asyncio.get_running_loop()
@@ -461,7 +463,8 @@ class House:
         """One round of every loop; returns what was done."""
         worker = self.living
         done = await self.do(worker.duties_once())
-        worker._claim_now.set()
+        if self.polling:
+            worker._claim_now.set()
         while worker._claim_now.is_set():
             worker._claim_now.clear()
             done += await self.do(worker.claims_once())
@@ -480,6 +483,16 @@ class House:
             if task.done():
                 return task.result()
             self._pass(None)
+
+    async def stop(self, grace_s: float) -> None:
+        """The worker's own stop, while time passes for it."""
+        task = asyncio.create_task(self.living.stop(grace_s))
+        while not task.done():
+            await self.settle()
+            self.clock.advance(0.05)
+            await asyncio.sleep(0.001)  # it waits for a thread, too
+        await task
+        self.process.dead = True
 
     async def step(self, step_s: float | None = None) -> None:
         """One turn, then time passes: to the next moment at which something is due, at most to the next poll."""

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.pacing import Pacing
 from tests.unit.engine.house import Answer, House, chat, cut_ranges, echo, model_of, question, refuse
 
 
@@ -158,23 +159,23 @@ async def test_expiry_tells_lines_in_flight_in_retry_and_in_a_paused_lane(monkey
 
 
 async def test_nothing_is_sent_past_the_deadline() -> None:
-    """Lines that wait for another try, and those that were never sent, stay at home once the window is over."""
-    house = House(lambda body: refuse(503, delay_s=0.3))
+    """The calls under way end with the window and no new one begins, though the step that closes the batch is late."""
+    house = House(lambda body: echo(body, delay_s=1.0), pacing=Pacing(fixed_in_flight=2))
     worker = await house.new_worker()
-    batch_id = await house.create(chat(60), window_ms=30_000)
-    deadline_s = house.clock.mono_s() + 30
-    await house.run_until(lambda: house.clock.mono_s() > deadline_s - 1, step_s=0.25)
-    house.clock.advance(deadline_s - house.clock.mono_s())
-    await house.settle()
-    sent = len(house.log)
-    for _ in range(8):  # the duties are held up elsewhere
+    batch_id = await house.create(chat(100), window_ms=10_000)
+    deadline_s = house.clock.mono_s() + 10
+    await house.run_until(lambda: house.clock.mono_s() >= deadline_s - 0.5, step_s=0.25)
+    for _ in range(20):  # nobody does the duties
         house.clock.advance(0.25)
         await house.settle()
-        worker.dispatcher.pump_all()
-    assert len(house.log) == sent
+        await house.do(worker.claims_once())
+        await house.do(worker.tick())
+    assert max(call.at_s for call in house.log) < deadline_s
     assert house.flying == []
     await house.run(batch_id)
     assert house.batch(batch_id).state is BatchState.EXPIRED
+    assert house.batch(batch_id).completed == 18
+    await house.check_whole(batch_id)
 
 
 async def test_a_wall_clock_that_was_set_back_gives_a_batch_its_time_again() -> None:
