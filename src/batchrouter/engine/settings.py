@@ -22,7 +22,7 @@ class EngineSettings:
     lease_ms: int = 30_000
     poll_s: float = 1.0
     flush_s: float = 0.1
-    flush_bytes: int = 256 * 1024
+    flush_bytes: int = MIB
     inline_bytes: int = 32 * 1024
     budget_bytes: int = 48 * MIB
     close_grace_s: float = 1.0
