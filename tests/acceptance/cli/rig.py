@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from unittest import mock
 
+from batchrouter.cli.main import main
 from batchrouter.simulator import expected_key
 from batchrouter.simulator.process import SimulatorProcess
 
@@ -70,6 +74,24 @@ class Shell:
 
     def __call__(self, *arguments: object, **env: str) -> Ended:
         return end(self.start(*arguments, **env))
+
+    def inside(self, *arguments: object) -> Ended:
+        """The same in this process: for commands that start nothing and end by themselves, which is most of them.
+        What is new in a process of its own is shown once for each command."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.env, clear=True),
+            mock.patch.object(sys, "argv", ["batchrouter", *map(str, arguments)]),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+        assert isinstance(code, int)
+        return Ended(code, out.getvalue(), err.getvalue())
 
     def path(self, name: str) -> Path:
         return self.folder / name

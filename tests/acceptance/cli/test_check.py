@@ -27,7 +27,7 @@ def test_json_holds_the_same_errors_and_the_counts(shell: Shell) -> None:
     shell.requests(30)
     with shell.path("in.jsonl").open("a") as file:
         file.write(json.dumps(request(7)) + "\n")
-    ended = shell("check", "in.jsonl", "--json")
+    ended = shell.inside("check", "in.jsonl", "--json")
     assert ended.code == 1
     told = ended.json
     assert [(error["line"], error["code"], error["param"]) for error in told["errors"]] == [
@@ -48,7 +48,7 @@ def test_a_sound_file_needs_no_configuration_and_says_that_routing_was_not_check
     lines[2]["body"]["model"] = "nobody/else"
     lines[3] |= {"provider": "other", "body": lines[3]["body"] | {"model": "nobody/else"}}
     shell.path("in.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    ended = shell("check", "in.jsonl")
+    ended = shell.inside("check", "in.jsonl")
     assert ended.code == 0, ended.out
     assert "no errors" in ended.out
     assert "not checked: no provider is configured" in ended.out
@@ -59,7 +59,7 @@ def test_with_a_configuration_a_model_that_nobody_serves_is_an_error(shell: Shel
     providers = {name: {"base_url": "http://127.0.0.1:9/v1", "models": [f"{name}-*"]} for name in ("one", "two")}
     shell.path("mine.yaml").write_text(json.dumps({"providers": providers}))
     shell.requests(1)
-    ended = shell("check", "in.jsonl", "--config", "mine.yaml", "--json")
+    ended = shell.inside("check", "in.jsonl", "--config", "mine.yaml", "--json")
     assert ended.code == 1
     assert [error["code"] for error in ended.json["errors"]] == ["model_not_found"]
 
@@ -73,19 +73,19 @@ def test_with_a_configuration_a_model_that_nobody_serves_is_an_error(shell: Shel
 )
 def test_what_is_wrong_with_the_file_as_a_whole_has_no_line(shell: Shell, text: str, codes: list[str]) -> None:
     shell.path("in.jsonl").write_text(text)
-    ended = shell("check", "in.jsonl", "--json")
+    ended = shell.inside("check", "in.jsonl", "--json")
     assert ended.code == 1
     assert [(error["line"], error["code"]) for error in ended.json["errors"]] == [(None, code) for code in codes]
 
 
 def test_lines_of_another_endpoint_than_the_one_asked_for_are_errors(shell: Shell) -> None:
     shell.requests(2)
-    ended = shell("check", "in.jsonl", "--endpoint", "/v1/embeddings", "--json")
+    ended = shell.inside("check", "in.jsonl", "--endpoint", "/v1/embeddings", "--json")
     assert ended.code == 1
     assert {error["code"] for error in ended.json["errors"]} == {"invalid_url"}
 
 
 def test_a_file_that_is_not_there_is_exit_code_2(shell: Shell) -> None:
-    ended = shell("check", "absent.jsonl", "--json")
+    ended = shell.inside("check", "absent.jsonl", "--json")
     assert ended.code == 2
     assert ended.json["ok"] is False

@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
+from batchrouter.cli.job import GRACE_S
 from batchrouter.simulator import Match, Rule, Script, Then
 from batchrouter.simulator.process import running_simulator
 from tests.acceptance.cli.rig import (
@@ -109,8 +111,10 @@ def test_a_second_ctrl_c_does_not_wait_for_the_calls(shell: Shell) -> None:
         assert process.stderr is not None
         until(lambda: "Ctrl-C again" in (process.stderr.readline() if process.stderr else ""), process)
         process.send_signal(signal.SIGINT)
+        begun_s = monotonic()
         first = end(process)
         assert first.code == 130
+        assert monotonic() - begun_s < GRACE_S - 1
         assert (first.json["completed"], first.json["left"]) == (35, 5)
         simulator.set_script(Script())
         assert shell("run", "in.jsonl", "-o", "out.jsonl").code == 0
