@@ -170,14 +170,14 @@ def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     return msgspec.structs.replace(config, providers=providers, default_provider=default)
 
 
-_UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def window_seconds(window: str) -> int:
-    """Seconds of `15m`, `24h` or `7d`."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", window)
+    """Seconds of `10s`, `15m`, `24h` or `7d`."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", window)
     if match is None:
-        raise ConfigError(f"completion window '{window}' must be a number and m, h or d, such as 24h")
+        raise ConfigError(f"completion window '{window}' must be a number and s, m, h or d, such as 24h")
     return int(match[1]) * _UNITS_S[match[2]]
 
 

@@ -81,9 +81,9 @@ def test_what_is_wrong_is_said(text: str, words: str) -> None:
     assert "my.yaml" in str(told.value) or "completion window" in str(told.value)
 
 
-def test_windows_are_numbers_of_minutes_hours_or_days() -> None:
+def test_windows_are_numbers_of_seconds_minutes_hours_or_days() -> None:
     """Nothing else, and nothing without an end."""
-    assert [window_seconds(each) for each in ("15m", "24h", "7d")] == [900, 86_400, 604_800]
+    assert [window_seconds(each) for each in ("10s", "15m", "24h", "7d")] == [10, 900, 86_400, 604_800]
     for wrong in ("0h", "h", "24", "1w", "-1h", "1.5h"):
         with pytest.raises(ConfigError):
             window_seconds(wrong)
