@@ -16,6 +16,8 @@ SEPARATORS = "tell me about line separators"
 POISON = "this is poison"
 SLOW = "take your time"
 UNHURRIED = "take a moment"
+WINDOW, WINDOW_S = "3s", 3
+"""Beside the usual 24h."""
 
 SCRIPT = Script(
     rules=(
@@ -40,7 +42,7 @@ def server(simulator: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory
     config = {
         "providers": {"sim": upstream, "openai": upstream, "anthropic": upstream},
         "default_provider": "sim",
-        "batches": {"completion_windows": ["24h", "1m"], "max_attempts": 3},
+        "batches": {"completion_windows": ["24h", WINDOW], "max_attempts": 3},
     }
     with running_server(tmp_path_factory.mktemp("flows"), config) as running:
         yield running
