@@ -81,6 +81,8 @@ async def test_while_nothing_can_be_written_nothing_is_sent_and_nothing_is_lost(
         except StoreError:
             house.clock.advance(0.05)
             await house.settle()
+            house.living._lease.tick([])  # the loop is well, and so is its lease
+            house.living._lease.renew()
     assert len(house.log) == sent
     assert house.flying == []
     house.process.fault = None
@@ -94,7 +96,7 @@ async def test_one_batch_that_cannot_be_written_stops_sending_though_another_can
     """Its answers would pile up: a disk that is full for large segments may still take small ones."""
     house = House(lambda body: echo(body, delay_s=0.3), pacing=Pacing(fixed_in_flight=4))
     await house.new_worker()
-    bad, good = await house.create(chat(100)), await house.create(chat(100))
+    bad, good = await house.create(chat(100)), await house.create(chat(100, model="n"))
     await house.run_for(1)
     broken_s = house.clock.mono_s()
     write = house.living.dispatcher.journal._calls.write
@@ -106,11 +108,13 @@ async def test_one_batch_that_cannot_be_written_stops_sending_though_another_can
 
     house.living.dispatcher.journal._calls = SimpleNamespace(write=refuse_bad)  # type: ignore[assignment]
     await house.run_for(2)
+    assert house.done(good)
+    assert house.batch(good).state is BatchState.IN_PROGRESS
     sent = len(house.log)
     await house.run_for(25)
     assert len(house.log) == sent
     await house.run(bad, good)
-    assert repeats(house.sent) == 100  # the two batches ask the same
+    assert repeats(house.sent) == 0
     assert house.batch(bad).completed == house.batch(good).completed == 100
 
 

@@ -66,7 +66,7 @@ async def test_who_lost_its_lease_drops_its_lines_and_begins_anew() -> None:
     assert len(house.flying) == 10
     name = worker.id
     house.store.ledger.resign(name)
-    refusals = iter([StoreError("away"), StoreError("away")])
+    refusals = iter([StoreError("away")])
 
     def fault(verb: str, done: bool) -> BatchRouterError | None:
         return next(refusals, None) if verb == "enlist" else None
@@ -83,7 +83,7 @@ async def test_who_lost_its_lease_drops_its_lines_and_begins_anew() -> None:
     worker._lease.stop()  # its thread; here leases are renewed by hand
     assert worker.id != name
     assert house.flying == []
-    assert house.process.tally["enlist"] == 1 + 3
+    assert house.process.tally["enlist"] == 1 + 2
     house.upstream = echo
     await house.run(batch_id)
     assert house.batch(batch_id).completed == 10
