@@ -104,7 +104,7 @@ class RunFiles:
         """Remove the state. The note that the output is in place goes last."""
         if not self.state.is_dir():
             return
-        for entry in os.scandir(self.state):
+        for entry in sorted(os.scandir(self.state), key=lambda entry: entry.name):
             if entry.name in (PLACED_NAME, LOCK_NAME):
                 continue
             if entry.is_dir(follow_symlinks=False):

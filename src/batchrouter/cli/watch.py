@@ -56,7 +56,7 @@ async def watch(
             return Watched(End.FINAL, figures)
         if stop.asked.is_set():
             return Watched(End.INTERRUPTED, figures)
-        stuck = _stuck(view.lanes or (), flying, embedded.clock.unix_ms())
+        stuck = stuck_lanes(view.lanes or (), flying, embedded.clock.unix_ms())
         # Seen twice: between two reads of the store a line may just be on its way.
         if stuck and stuck_before and not wait:
             return Watched(End.NEEDS_PERSON, figures, stuck)
@@ -64,7 +64,7 @@ async def watch(
         await stop.within(POLL_S)
 
 
-def _stuck(shares: tuple[LaneShare, ...], flying: dict[int, tuple[int, int]], now_ms: int) -> tuple[str, ...]:
+def stuck_lanes(shares: tuple[LaneShare, ...], flying: dict[int, tuple[int, int]], now_ms: int) -> tuple[str, ...]:
     """Why, lane by lane, if nothing can go on before a person has done something; else nothing.
 
     The times of waits were set back at the start (`bootstrap.forget_waits`): one that has come, or lies before it,
