@@ -8,7 +8,7 @@ from batchrouter.domain.routing import Router
 from batchrouter.domain.shard import Duty, Plan, Rejection
 from batchrouter.domain.validation import BatchLimits, Validation
 from batchrouter.engine.input import Input
-from batchrouter.errors import BlobMissing
+from batchrouter.errors import BlobMissing, InputError
 from batchrouter.ports.blobs import Blobs
 
 
@@ -20,6 +20,8 @@ async def decide(duty: Duty, blobs: Blobs, router: Router, limits: BatchLimits) 
         source = await Input.open(blobs, duty.input_blob_key, duty.input_index_key)
     except BlobMissing:
         return Rejection(errors=(_no_file(duty.input_file_id),))
+    except InputError as error:  # as it is now, so it will be at any later try
+        return Rejection(errors=(BatchError(code="invalid_request", message=str(error), param="file_id"),))
     validation = Validation(source.names, source.totals, duty.endpoint, router, limits)
     planner = Planner(duty.batch_id)
     async for records in source.slices():

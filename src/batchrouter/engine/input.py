@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from batchrouter.domain.line_index import IndexNames, IndexRecord, IndexTotals, IndexView
+from batchrouter.errors import InputError
 from batchrouter.ports.blobs import Blobs
 
 SLICE_RECORDS = 4096
@@ -42,6 +43,8 @@ class Input:
         first = 0
         while first < self._view.totals.lines:
             records = await self.records(first, SLICE_RECORDS)
+            if not records:
+                raise InputError("The line index is shorter than it tells; upload the file again.")
             yield records
             first += len(records)
 

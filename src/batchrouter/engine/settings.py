@@ -15,7 +15,7 @@ class EngineSettings:
     """`alone`: the folder lock proves that no other worker lives.
 
     `flush_s` and `flush_bytes` bound a segment; one of at most `inline_bytes` lives in its database row. `budget_bytes`
-    bounds requests, replies and unflushed lines together. `line_margin_s` is kept before a deadline for closing.
+    bounds requests, replies and unflushed lines together.
     """
 
     alone: bool = True

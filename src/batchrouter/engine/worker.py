@@ -61,6 +61,7 @@ class Worker:
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._failing: set[str] = set()
         self._anew: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_incarnation()
@@ -143,7 +144,10 @@ class Worker:
 
     async def duties_once(self) -> int:
         """Take and do the steps that batches need; returns how many were done."""
-        duties = await self._calls.write(self._ledger.take_duties, self.id, self._clock.unix_ms(), DUTIES_AT_ONCE)
+        # Those that failed are told again, oldest first: they must not be all that is told.
+        limit = DUTIES_AT_ONCE + len(self._failing)
+        duties = await self._calls.write(self._ledger.take_duties, self.id, self._clock.unix_ms(), limit)
+        self._failing &= {duty.batch_id for duty in duties}
         if not duties:
             return 0
         done = await asyncio.gather(*(self._guarded(duty) for duty in duties))
@@ -153,10 +157,13 @@ class Worker:
     async def _guarded(self, duty: Duty) -> bool:
         """A batch that cannot take its step must not hold up the others."""
         try:
-            return await self._step(duty)
+            done = await self._step(duty)
+            self._failing.discard(duty.batch_id)
+            return done
         except StaleLease:
             return False
         except Exception as error:
+            self._failing.add(duty.batch_id)
             known = isinstance(error, BatchRouterError)
             log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error, exc_info=not known)
             return False

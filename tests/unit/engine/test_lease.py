@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.shard import Beat
 from batchrouter.errors import BatchRouterError, StoreError
-from tests.unit.engine.house import Answer, House, Process, chat, echo
+from tests.unit.engine.house import Answer, House, chat, echo
 
 
 async def test_a_worker_whose_lease_has_passed_sends_nothing_more() -> None:
@@ -121,22 +120,3 @@ async def test_a_store_that_fails_while_renewing_costs_the_lease_only_when_its_t
     await worker.tick()
     assert worker._lease.renew() == Beat(alive=True)
     assert worker._lease.held()
-
-
-async def test_a_step_that_fails_unforeseen_holds_up_no_other_batch() -> None:
-    """One index that nobody can read leaves the other batches their steps."""
-    house = House()
-    await house.new_worker(Process())
-    bad = await house.create(chat(3))
-    key = house.store.state.batches[bad].input_index_key
-
-    def fault(verb: str, done: bool) -> BatchRouterError | None:
-        if verb == f"read {key}":
-            raise RuntimeError("unforeseen")
-        return None
-
-    house.process.fault = fault
-    good = await house.create(chat(3))
-    await house.run(good)
-    assert house.batch(good).state is BatchState.COMPLETED
-    assert house.batch(bad).state is BatchState.VALIDATING
