@@ -7,6 +7,7 @@ an array.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -125,6 +126,7 @@ class OpenAIWire:
         return splice_model(body, self._model)
 
     def decode(self, status: int, body: bytes) -> Reply:
+        body = body.removeprefix(codecs.BOM_UTF8)  # a reader may ignore it (RFC 8259, section 8.1)
         if 200 <= status < 300:
             return _decode_answer(body)
         return _decode_error(status, body)

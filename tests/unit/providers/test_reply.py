@@ -56,6 +56,9 @@ def test_any_json_becomes_one_line_of_the_same_meaning(value: object, indent: in
         b'{"a": 1',
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a": "\x0b"}',
+        '{"a": 1}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-16-le"),
+        '{"a": 1}'.encode("utf-32-be"),
     ],
 )
 def test_what_is_no_json_is_not_usable(body: bytes) -> None:
@@ -72,6 +75,22 @@ def test_a_cut_emoji_is_still_json() -> None:
     reply = WIRE.decode(200, body)
     assert reply.usable
     assert json.loads(reply.body)["choices"][0]["message"]["content"] == "\ud83d"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_byte_order_mark_is_dropped(status: int) -> None:
+    """Some servers write one before their JSON; inside an output line it would break it."""
+    body = b'{"error":{"code":"c"},"usage":{"prompt_tokens":3}}'
+    assert WIRE.decode(status, b"\xef\xbb\xbf" + body) == WIRE.decode(status, body)
+    assert not WIRE.decode(200, b"\xef\xbb\xbf" * 100_000 + body).usable
+
+
+def test_pretty_json_that_only_the_standard_allows_becomes_one_line() -> None:
+    """A cut emoji, a number that no float holds, and one of more digits than Python reads."""
+    body = b'{\n  "a": "\\ud83d",\r\n  "b": 1e400,\n  "c": %b\n}\n' % (b"9" * 5_000)
+    reply = WIRE.decode(200, body)
+    assert reply.usable
+    assert reply.body == body.translate(None, b"\r\n")
 
 
 def test_bytes_that_need_nothing_are_passed_as_they_are() -> None:
