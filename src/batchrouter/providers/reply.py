@@ -47,7 +47,7 @@ def is_json(body: bytes) -> bool:
 
 
 def _is_lenient_json(body: bytes) -> bool:
-    """The slow way, for what msgspec refuses and the standard allows. Decoded here, for `json` would take UTF-16 too."""
+    """The slow way, for what msgspec refuses and the standard allows. Decoded here: `json` would take UTF-16 too."""
     try:
         json.loads(body.decode(), parse_constant=_refuse, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
