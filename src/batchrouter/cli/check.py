@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from batchrouter import bootstrap
+from batchrouter.bootstrap.folders import scratch_in
+from batchrouter.bootstrap.wiring import batch_limits, router_of
 from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.settings import load_config
 from batchrouter.cli.words import OK, SOME_FAILED, count, lines, tell
@@ -59,7 +60,7 @@ def check(options: CheckOptions) -> int:
     if not options.source.is_file():
         raise InputError(f"{options.source} is no file that can be read")
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
-        spill = bootstrap.scratch_in(Path(folder))
+        spill = scratch_in(Path(folder))
         index = index_into(options.source, file, spill, config.batches.max_line_bytes)
         checking = _Checking(index, config, options)
         if options.json:
@@ -78,8 +79,8 @@ class _Checking:
         self._config = config
         self.endpoint = options.endpoint or index.endpoint
         self.routing_checked = bool(config.providers)
-        router = bootstrap.router_of(config) if self.routing_checked else _any_router(index.names.providers[1:])
-        self._validation = Validation(index.names, index.totals, self.endpoint, router, bootstrap.batch_limits(config))
+        router = router_of(config) if self.routing_checked else _any_router(index.names.providers[1:])
+        self._validation = Validation(index.names, index.totals, self.endpoint, router, batch_limits(config))
         self._models: Counter[int] = Counter()
         self._lanes: Counter[int] = Counter()
         self._bytes = 0

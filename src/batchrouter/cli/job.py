@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from batchrouter import bootstrap
-from batchrouter.bootstrap import Embedded
+from batchrouter.bootstrap.embedded import Embedded
 from batchrouter.cli.failures import FailureDigest
 from batchrouter.cli.line_file import LocalIndex, chunks
 from batchrouter.cli.progress import Progress, progress_on_stderr
@@ -49,8 +48,7 @@ class Job:
         self._endpoint = endpoint
         self._wait = wait
         self._stop = Stop()
-        self._stop.hurry = lambda: bootstrap.cut_short(embedded)
-        self._tally = bootstrap.tally_calls(embedded)
+        self._stop.hurry = embedded.hurry
         self._begun_s = embedded.clock.mono_s()
         self._continued = False
         self._settled_before = 0
@@ -61,7 +59,7 @@ class Job:
         self._stop.listen()
         embedded = self._embedded
         try:
-            await bootstrap.forget_waits(embedded)
+            await embedded.forget_waits()
             await embedded.start()
             batch_id = await self._batch()
             with progress_on_stderr(f"{self._files.source.name} → {self._files.output.name}") as progress:
@@ -114,7 +112,7 @@ class Job:
         finally:
             await incoming.abort()  # harmless when it is done
         index = PartWriter(files.index)
-        async for data in bootstrap.index_of(embedded, file):
+        async for data in embedded.index_of(file):
             index.write(data)
         index.close()
         index.path.replace(files.index)
@@ -201,7 +199,7 @@ class Job:
         digest: FailureDigest | None = None,
         reasons: list[str] | None = None,
     ) -> Summary:
-        files, tally = self._files, self._tally
+        files, traffic = self._files, self._embedded.worker.traffic
         total, completed, failed = (batch.total, batch.completed, batch.failed) if batch else (0, 0, 0)
         final = batch is not None and batch.state in BATCH_FINAL
         wall_s = self._embedded.clock.mono_s() - self._begun_s
@@ -219,15 +217,15 @@ class Job:
             left=0 if final else unsettled,
             failures=digest.failures if digest is not None else [],
             continued=self._continued,
-            calls=tally.calls,
-            retries=max(0, tally.calls - settled),
+            calls=traffic.calls,
+            retries=max(0, traffic.calls - settled),
             tokens_in=batch.tokens.input if batch else 0,
             tokens_cached=batch.tokens.cached if batch else 0,
             tokens_out=batch.tokens.output if batch else 0,
             tokens_reasoning=batch.tokens.reasoning if batch else 0,
             wall_s=round(wall_s, 3),
             rate=round(settled / wall_s, 3) if wall_s > 0 else 0.0,
-            peak_in_flight=tally.peak,
+            peak_in_flight=traffic.peak,
             output=str(files.output) if final else None,
             errors=str(files.errors) if final and batch is not None and batch.error_file_id is not None else None,
             state=str(files.state) if batch is not None and not final else None,

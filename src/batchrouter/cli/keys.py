@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from batchrouter import bootstrap
+from batchrouter.bootstrap.folders import keys_of, read_server
 from batchrouter.cli.client import Client
 from batchrouter.cli.settings import data_folder, load_config
 from batchrouter.domain.tenant import ApiKey, Role
@@ -76,13 +76,13 @@ class KeyFolder:
 
     def _do(self, here: Callable[[Keys], Awaitable[T]], there: Callable[[Client], T]) -> T:
         async def in_folder() -> T:
-            async with bootstrap.keys_of(self._folder) as keys:
+            async with keys_of(self._folder) as keys:
                 return await here(keys)
 
         try:
             return asyncio.run(in_folder())
         except FolderError:
-            server = bootstrap.server_of(self._folder)
+            server = read_server(self._folder)
             if server is None:
                 raise
         try:

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from batchrouter import bootstrap
-from batchrouter.bootstrap import Embedded
+from batchrouter.bootstrap.embedded import Embedded
+from batchrouter.bootstrap.folders import holding, scratch_in
 from batchrouter.cli.job import WINDOW, Job
 from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.run_files import Placed, RunFiles
@@ -87,7 +87,7 @@ def _held_by_another(files: RunFiles) -> Iterator[None]:
 
 @contextmanager
 def _holding(files: RunFiles) -> Iterator[None]:
-    with _held_by_another(files), bootstrap.holding(files.state):
+    with _held_by_another(files), holding(files.state):
         yield
 
 
@@ -113,7 +113,7 @@ def _finished_before(files: RunFiles, config: Config) -> Placed | None:
     if placed is None:
         return None
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
-        spill = bootstrap.scratch_in(Path(folder))
+        spill = scratch_in(Path(folder))
         now = fingerprint(index_into(files.source, file, spill, config.batches.max_line_bytes))
     return placed if now == placed.fingerprint else None
 
@@ -127,7 +127,7 @@ def _is_begun(files: RunFiles, config: Config) -> bool:
         files.index.open("rb") as old,
         tempfile.TemporaryFile(dir=folder) as new,
     ):
-        spill = bootstrap.scratch_in(Path(folder))
+        spill = scratch_in(Path(folder))
         now = index_into(files.source, new, spill, config.batches.max_line_bytes)
         found = difference(LocalIndex(old), now, files.source)
     if found is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from batchrouter.bootstrap import Ready, Server, cut_short
+from batchrouter.bootstrap.server import Ready, Server
 from batchrouter.cli.settings import NO_PROVIDER, data_folder, load_config
 from batchrouter.cli.signals import Stop
 from batchrouter.cli.words import OK, emit, say, tell
@@ -41,7 +41,7 @@ async def _serve(options: ServeOptions, config: Config) -> int:
     stop = Stop()
     stop.listen()
     server = Server(config, data_folder(options.data, config), os.environ)
-    stop.hurry = lambda: cut_short(server)
+    stop.hurry = server.hurry
     host = config.server.host if options.host is None else options.host
     port = config.server.port if options.port is None else options.port
     if options.exit_with_stdin:

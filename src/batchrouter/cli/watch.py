@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from batchrouter.bootstrap import Embedded
+from batchrouter.bootstrap.embedded import Embedded
 from batchrouter.cli.figures import Figures, LaneFigures, RateMeter
 from batchrouter.cli.progress import Progress
 from batchrouter.cli.signals import Stop
@@ -67,7 +67,7 @@ async def watch(
 def stuck_lanes(shares: tuple[LaneShare, ...], flying: dict[int, tuple[int, int]], now_ms: int) -> tuple[str, ...]:
     """Why, lane by lane, if nothing can go on before a person has done something; else nothing.
 
-    The times of waits were set back at the start (`bootstrap.forget_waits`): one that has come, or lies before it,
+    The times of waits were set back at the start (`Embedded.forget_waits`): one that has come, or lies before it,
     means that this process has not asked that lane yet, and what the lane's row says is an earlier one's knowledge.
     """
     left = [share for share in shares if _left(share)]

@@ -22,6 +22,7 @@ from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, ConfigError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
@@ -64,6 +65,7 @@ class Dispatcher:
         chance: Chance,
         settings: EngineSettings,
         worker: str,
+        traffic: Traffic,
         connect: Callable[[LaneKey], Connection],
         *,
         may_send: Callable[[], bool],
@@ -76,6 +78,7 @@ class Dispatcher:
         self._chance = chance
         self._settings = settings
         self._worker = worker
+        self._traffic = traffic
         self._connect = connect
         self._may_send = may_send
         self._hungry = hungry
@@ -98,7 +101,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return sum(runner.in_flight for runner in self._runners.values())
+        return self._traffic.in_flight
 
     def pump_all(self) -> None:
         for runner in self._runners.values():
@@ -203,6 +206,7 @@ class Dispatcher:
             inputs=self._inputs,
             journal=self.journal,
             budget=self._budget,
+            traffic=self._traffic,
             clock=self._clock,
             chance=self._chance,
             gate=self,

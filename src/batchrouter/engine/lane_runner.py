@@ -41,6 +41,7 @@ from batchrouter.engine.held import BatchRun, Held, LaneQueue
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.line_call import LineCall
+from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, ReplyBroken, TransportError
 from batchrouter.ports.clock import Chance, Clock, Timer
 from batchrouter.ports.transport import Link
@@ -73,6 +74,7 @@ class LaneRunner:
         inputs: Inputs,
         journal: Journal,
         budget: Budget,
+        traffic: Traffic,
         clock: Clock,
         chance: Chance,
         gate: Gate,
@@ -85,6 +87,7 @@ class LaneRunner:
         self._inputs = inputs
         self._journal = journal
         self._budget = budget
+        self._traffic = traffic
         self._clock = clock
         self._chance = chance
         self._gate = gate
@@ -179,6 +182,7 @@ class LaneRunner:
             if line.call is not None:
                 line.call.abort()
             self._flying.discard(line)
+            self._traffic.in_flight -= 1
             self.limiter.on_end(line.sent_s, now_s, Verdict.IGNORED)
             if not self.health.open:
                 self.health.on_probe_gone()
@@ -195,6 +199,7 @@ class LaneRunner:
         for line in self._flying:
             if line.call is not None:
                 line.call.abort()
+        self._traffic.in_flight -= len(self._flying)
         self._flying.clear()
 
     # --- sending --------------------------------------------------------------------------------------------------
@@ -242,6 +247,11 @@ class LaneRunner:
         if not self.health.open:
             self.health.on_probe_sent(now_s)
         self._flying.add(line)
+        traffic = self._traffic
+        traffic.calls += 1
+        traffic.in_flight += 1
+        if traffic.in_flight > traffic.peak:
+            traffic.peak = traffic.in_flight
         self._window_sent += 1
         line.call = self._link.send(b"%b%d\r\n\r\n" % (head, len(line.body)), line.body, line)
 
@@ -360,6 +370,7 @@ class LaneRunner:
     def on_reply(self, line: LineCall) -> None:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
+        self._traffic.in_flight -= 1
         chunks = line.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._budget.learn(len(body))
@@ -385,6 +396,7 @@ class LaneRunner:
     def on_failure(self, line: LineCall, error: TransportError) -> None:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
+        self._traffic.in_flight -= 1
         # The first losses of a line may be idle connections that were closed; after those the upstream is to blame.
         resent = line.held.tries.get(line.place, NO_TRIES).resent
         kind = classify(None, None, error, NO_SIGNALS, reused=resent < self._retry.resend_max)

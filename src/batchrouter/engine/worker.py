@@ -20,6 +20,7 @@ from batchrouter.engine.ingest import decide
 from batchrouter.engine.leases import Lease
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.sweep import Sweeper
+from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StaleLease
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
@@ -64,6 +65,7 @@ class Worker:
         self._failing: set[str] = set()
         self._anew: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.traffic = Traffic()
         self._begin_incarnation()
 
     def _begin_incarnation(self) -> None:
@@ -78,6 +80,7 @@ class Worker:
             self._chance,
             self._settings,
             self.id,
+            self.traffic,
             self._connect,
             may_send=self._lease.held,
             hungry=self._claim_now.set,

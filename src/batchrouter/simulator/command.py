@@ -116,7 +116,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _announce(url: str, as_json: bool) -> None:
-    told = {"url": url, "base_url": f"{url}/v1", "pid": os.getpid()}
+    told = {"ok": True, "url": url, "base_url": f"{url}/v1", "pid": os.getpid()}
     line = msgspec.json.encode(told).decode() if as_json else f"simulator at {url} (base URL for clients: {url}/v1)"
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from batchrouter import config
-from batchrouter.bootstrap import router_of
+from batchrouter.bootstrap.wiring import router_of
 from batchrouter.domain.routing import Resolved
 from tests.conftest import ROOT
 from tests.unit.docs.pages import DOCS, blocks, table

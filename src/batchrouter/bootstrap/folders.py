@@ -1,0 +1,47 @@
+"""A data folder looked at without running anything on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from batchrouter.adapters.clock import RealChance, RealClock
+from batchrouter.adapters.folder import DataFolder, read_server
+from batchrouter.adapters.scratch import FolderScratch
+from batchrouter.adapters.sql.store import SqlStore
+from batchrouter.adapters.threads import Threads
+from batchrouter.service.keys import Keys
+
+__all__ = ["holding", "keys_of", "read_server", "scratch_in"]
+
+
+@asynccontextmanager
+async def keys_of(folder: Path) -> AsyncIterator[Keys]:
+    """The keys of a folder that no server holds. Raises `FolderError` when one does."""
+    held = DataFolder.open(folder)
+    try:
+        store = SqlStore.open_sqlite(folder)
+        calls = Threads()
+        try:
+            yield Keys(store.catalog, calls, RealClock(), RealChance())
+        finally:
+            calls.close()
+            store.close()
+    finally:
+        held.close()
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """The folder's lock, for as long as the block runs. Raises `FolderError`."""
+    held = DataFolder.open(folder)
+    try:
+        yield
+    finally:
+        held.close()
+
+
+def scratch_in(folder: Path) -> FolderScratch:
+    """Room for comparing the ids of a long input; close it."""
+    return FolderScratch(folder)

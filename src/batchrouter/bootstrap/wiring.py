@@ -1,0 +1,99 @@
+"""What the configuration means to each part. Light to import: nothing here opens anything."""
+
+from __future__ import annotations
+
+from batchrouter.adapters.upstream_models import Upstream
+from batchrouter.config import Config, ProviderConfig
+from batchrouter.domain.pacing import Pacing
+from batchrouter.domain.retry import RetrySettings
+from batchrouter.domain.routing import RouteProvider, Router
+from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.validation import BatchLimits
+from batchrouter.engine.dispatch import Connection
+from batchrouter.engine.settings import EngineSettings
+from batchrouter.ports.transport import LinkSettings, Transport
+from batchrouter.providers.openai import OpenAIWire
+from batchrouter.service.limits import ServiceLimits
+
+IN_FLIGHT, IN_FLIGHT_TLS = 1024, 256
+FILES_APART = 256
+"""File descriptors that are not upstream connections: database, blobs, clients."""
+
+
+def connection(key: LaneKey, provider: ProviderConfig, config: Config, transport: Transport, nofile: int) -> Connection:
+    """How one lane reaches its provider. Lanes share no connections, so that none can take another's."""
+    assert provider.base_url is not None  # filled in when the configuration was read
+    wire = OpenAIWire(
+        provider.base_url,
+        key.model,
+        api_key=provider.api_key,
+        headers=provider.headers,
+        verify_tls=provider.verify_tls,
+        ca_file=provider.ca_file,
+    )
+    tls = wire.origin.scheme == "https"
+    wanted = provider.fixed_in_flight or provider.max_in_flight or (IN_FLIGHT_TLS if tls else IN_FLIGHT)
+    most = max(16, min(wanted, nofile - FILES_APART))
+    settings = LinkSettings(
+        name=f"{key.provider}/{key.model}",
+        connect_timeout_s=provider.connect_timeout,
+        request_timeout_s=provider.timeout,
+        max_reply_bytes=config.batches.max_reply_bytes,
+        max_connections=most,
+        max_tls_connections=most,
+    )
+    pacing = Pacing(
+        max_in_flight=most,
+        start_in_flight=min(provider.start_in_flight, most),
+        fixed_in_flight=None if provider.fixed_in_flight is None else min(provider.fixed_in_flight, most),
+        rpm=provider.rpm,
+        tpm=provider.tpm,
+    )
+    return Connection(wire, transport.link(wire.origin, settings), pacing)
+
+
+def router_of(config: Config) -> Router:
+    return Router(
+        [RouteProvider(name, each.type, each.models, each.aggregator) for name, each in config.providers.items()],
+        config.models,
+        config.default_provider,
+    )
+
+
+def upstreams_of(config: Config) -> dict[str, Upstream]:
+    return {
+        name: Upstream(
+            base_url=each.base_url or "",
+            api_key=each.api_key,
+            headers=each.headers,
+            verify_tls=each.verify_tls,
+            models=each.models,
+        )
+        for name, each in config.providers.items()
+    }
+
+
+def batch_limits(config: Config) -> BatchLimits:
+    batches = config.batches
+    return BatchLimits(batches.max_lines, batches.max_bytes, batches.max_embedding_inputs, batches.max_lanes)
+
+
+def service_limits(config: Config) -> ServiceLimits:
+    windows = config.windows_s
+    return ServiceLimits(
+        batch_max_bytes=config.batches.max_bytes,
+        max_upload_bytes=max(ServiceLimits().max_upload_bytes, config.batches.max_bytes),
+        max_line_bytes=config.batches.max_line_bytes,
+        completion_windows=windows,
+        default_window="24h" if "24h" in windows else next(iter(windows)),
+        endpoints=config.endpoints,
+    )
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    return EngineSettings(
+        budget_bytes=config.batches.memory_bytes,
+        shutdown_grace_s=config.server.shutdown_grace_s,
+        limits=batch_limits(config),
+        retry=RetrySettings(max_attempts=config.batches.max_attempts),
+    )
