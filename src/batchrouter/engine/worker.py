@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
@@ -63,6 +64,7 @@ class Worker:
         self._duty_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._failing: set[str] = set()
+        self._under_way: dict[str, asyncio.Task[bool]] = {}
         self._anew: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.traffic = Traffic()
@@ -126,7 +128,7 @@ class Worker:
         """Send nothing more, let calls finish for `grace_s`, flush, give everything back."""
         if self._anew is not None:
             self._anew.cancel()
-        for task in self._tasks:
+        for task in (*self._tasks, *self._under_way.values()):
             if task.get_name() != "ticks":
                 task.cancel()
         await self.dispatcher.drain(grace_s)
@@ -135,7 +137,9 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop at once; nothing is given back, the lease will end."""
-        tasks = [*self._tasks, *([] if self._anew is None else [self._anew])]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._under_way.values()]
+        if self._anew is not None:
+            tasks.append(self._anew)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,21 +151,37 @@ class Worker:
 
     async def duties_once(self) -> int:
         """Take and do the steps that batches need; returns how many were done."""
+        return sum(await asyncio.gather(*await self._begin_duties()))
+
+    async def _begin_duties(self) -> list[asyncio.Task[bool]]:
+        """Take the steps that batches need, apart from those under way, and begin them all."""
+        room = DUTIES_AT_ONCE - len(self._under_way)
+        if room <= 0:
+            return []
         # Those that failed are told again, oldest first: they must not be all that is told.
-        limit = DUTIES_AT_ONCE + len(self._failing)
-        duties = await self._calls.write(self._ledger.take_duties, self.id, self._clock.unix_ms(), limit)
-        self._failing &= {duty.batch_id for duty in duties}
-        if not duties:
-            return 0
-        done = await asyncio.gather(*(self._guarded(duty) for duty in duties))
-        self._claim_now.set()
-        return sum(done)
+        duties = await self._calls.write(
+            self._ledger.take_duties,
+            self.id,
+            self._clock.unix_ms(),
+            room + len(self._failing),
+            frozenset(self._under_way),
+        )
+        self._failing &= {duty.batch_id for duty in duties} | self._under_way.keys()
+        tasks = []
+        for duty in duties:
+            task = asyncio.create_task(self._guarded(duty), name=f"duty {duty.batch_id}")
+            self._under_way[duty.batch_id] = task
+            tasks.append(task)
+        return tasks
 
     async def _guarded(self, duty: Duty) -> bool:
         """A batch that cannot take its step must not hold up the others."""
         try:
             done = await self._step(duty)
             self._failing.discard(duty.batch_id)
+            if done:
+                self._duty_now.set()
+                self._claim_now.set()
             return done
         except StaleLease:
             return False
@@ -170,6 +190,8 @@ class Worker:
             known = isinstance(error, BatchRouterError)
             log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error, exc_info=not known)
             return False
+        finally:
+            self._under_way.pop(duty.batch_id, None)
 
     async def _step(self, duty: Duty) -> bool:
         """The step that the duty's state asks for; see `Duty`."""
@@ -185,7 +207,6 @@ class Worker:
                 if not await self._calls.write(self._ledger.close, self.id, duty, event, now_ms):
                     return False
                 self.dispatcher.drop(duty.batch_id)
-                self._duty_now.set()
                 return True
             case BatchState.FINALIZING | BatchState.CANCELLING:
                 self.dispatcher.drop(duty.batch_id)
@@ -195,10 +216,7 @@ class Worker:
 
     async def _plan(self, duty: Duty) -> bool:
         decision = await decide(duty, self._blobs, self._router, self._settings.limits)
-        applied = await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
-        if duty.state is BatchState.CANCELLING:
-            self._duty_now.set()
-        return applied
+        return await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
 
     async def claims_once(self) -> int:
         return await self.dispatcher.claim()
@@ -212,10 +230,8 @@ class Worker:
     # --- the loops ----------------------------------------------------------------------------------------------------
 
     async def _all_duties(self) -> int:
-        total = 0
-        while done := await self.duties_once():
-            total += done
-        return total
+        """Begin what is due. Each step that was done asks for another look, so that none waits for a slow one."""
+        return len(await self._begin_duties())
 
     async def _all_folds(self) -> int:
         """A few ranges a round while calls are in flight, because sending goes first; the rest when nothing is."""
@@ -281,6 +297,8 @@ class Worker:
     async def _begin_anew(self) -> None:
         lost, lease = self.dispatcher, self._lease
         lost.drop_all()
+        for task in self._under_way.values():
+            task.cancel()
         await asyncio.get_running_loop().run_in_executor(None, lease.stop)
         await lost.aclose()
         self._begin_incarnation()

@@ -8,7 +8,7 @@ the engine runs them in threads of its own (see `adapters.threads`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from batchrouter.domain.file import File, SegmentRef
@@ -50,10 +50,10 @@ class Ledger(Protocol):
 
     # --- duties: one step of one batch ----------------------------------------------------------------------------
 
-    def take_duties(self, worker: str, now_ms: int, limit: int) -> list[Duty]:
+    def take_duties(self, worker: str, now_ms: int, limit: int, apart: Collection[str] = ()) -> list[Duty]:
         """Batches that need a step and whose duty is free or already this worker's, oldest first, each taken under a
         new `duty_epoch`. A batch needs a step when it is `validating`; `in_progress` with every line done or past
-        `expires_ms`; `finalizing`; `cancelling`."""
+        `expires_ms`; `finalizing`; `cancelling`. Those `apart`, whose step is under way, are left as they are."""
         ...
 
     def plan(self, worker: str, duty: Duty, decision: Plan | Rejection, now_ms: int) -> bool:

@@ -108,6 +108,16 @@ def test_duties_go_to_one_worker_oldest_first(scene: Scene) -> None:
     assert [duty.batch_id for duty in scene.ledger.take_duties("w2", scene.now, 9)] == ["b2"]
 
 
+def test_a_step_under_way_is_left_as_it_is(scene: Scene) -> None:
+    """A worker that asks for more names what it is doing: that keeps its epoch, and takes no room in the answer."""
+    worker = scene.worker("w")
+    for number in range(3):
+        scene.create(f"b{number}")
+    (first,) = scene.ledger.take_duties(worker, scene.now, 1)
+    assert [duty.batch_id for duty in scene.ledger.take_duties(worker, scene.now, 1, {"b0"})] == ["b1"]
+    assert scene.ledger.plan(worker, first, a_plan("b0"), scene.now)
+
+
 def test_a_running_batch_needs_no_step(scene: Scene) -> None:
     """Until every line is done, or its window has passed."""
     worker = scene.worker()

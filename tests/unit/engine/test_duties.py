@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.engine.worker import DUTIES_AT_ONCE
 from batchrouter.errors import BatchRouterError, BlobError
@@ -56,3 +58,30 @@ async def test_a_damaged_index_fails_its_batch_with_a_sentence() -> None:
         assert batch.state is BatchState.FAILED
         assert [(error.code, error.param) for error in batch.errors] == [("invalid_request", "file_id")]
         assert "index" in batch.errors[0].message
+
+
+async def test_a_step_that_hangs_holds_up_no_other_batch() -> None:
+    """A disk that does not answer for one input: the next batches are planned, run and ended meanwhile."""
+    house = House()
+    worker = await house.new_worker()
+    slow = await house.create(chat(3))
+    gate = asyncio.Event()
+    key = house.store.state.batches[slow].input_index_key
+    look = house.living._blobs._looks
+
+    async def looks(asked: str) -> None:
+        if asked == key:
+            await gate.wait()
+        await look(asked)
+
+    worker._blobs._looks = looks
+    hanging = await worker._begin_duties()
+    await asyncio.sleep(0)
+    quick = await house.create(chat(3))
+    await house.run(quick, limit=20)
+    assert house.batch(quick).state is BatchState.COMPLETED
+    assert house.batch(slow).state is BatchState.VALIDATING
+    gate.set()
+    await asyncio.gather(*hanging)
+    await house.run(slow, limit=20)
+    assert house.batch(slow).state is BatchState.COMPLETED

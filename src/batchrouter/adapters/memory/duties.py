@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from batchrouter.adapters.memory.state import BatchRow, Part, RangeRow, atomic
@@ -17,10 +18,12 @@ class Duties(Part):
     __slots__ = ()
 
     @atomic
-    def take_duties(self, worker: str, now_ms: int, limit: int) -> list[Duty]:
+    def take_duties(self, worker: str, now_ms: int, limit: int, apart: Collection[str] = ()) -> list[Duty]:
         self._state.require_lease(worker, now_ms)
         rows = [
-            row for row in self._state.batches.values() if row.duty_owner in (None, worker) and needs_step(row, now_ms)
+            row
+            for row in self._state.batches.values()
+            if row.duty_owner in (None, worker) and needs_step(row, now_ms) and row.batch.id not in apart
         ][:limit]
         for row in rows:
             row.duty_owner = worker

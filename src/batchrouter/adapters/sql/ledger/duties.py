@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,12 +60,13 @@ _NOTHING_WAITS = batch_lanes.update().where(batch_lanes.c.batch_seq == param("ba
 
 
 class Duties(Verbs):
-    def take_duties(self, worker: str, now_ms: int, limit: int) -> list[Duty]:
+    def take_duties(self, worker: str, now_ms: int, limit: int, apart: Collection[str] = ()) -> list[Duty]:
         """Raises StaleLease for a worker that was freed, or whose lease has lapsed: a duty that it took would be
         nobody's to free."""
         with self._db.write() as tx:
             require_lease(tx, worker, now_ms)
-            rows = tx.execute(_DUE, {"worker": worker, "now": now_ms, "limit": limit}).all()
+            told = tx.execute(_DUE, {"worker": worker, "now": now_ms, "limit": limit + len(apart)}).all()
+            rows = [row for row in told if row.id not in apart][:limit]
             if rows:
                 tx.execute(_TAKE, [{"batch": row.seq, "worker": worker} for row in rows])
         return [_taken(row) for row in rows]
