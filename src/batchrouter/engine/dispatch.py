@@ -161,7 +161,7 @@ class Dispatcher:
         accepted = 0
         for claim in claims:
             try:
-                await runner.accept(claim, batch)
+                await runner.loader.accept(claim, batch)
                 accepted += 1
             except BatchRouterError as error:
                 log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)

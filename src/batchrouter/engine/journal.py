@@ -15,6 +15,7 @@ from collections.abc import Callable
 from batchrouter.domain.outcome import RECORD, tail
 from batchrouter.domain.shard import SegmentDraft, Settled
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.line_end import Fields
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import BatchRouterError
 from batchrouter.ports.blobs import Blobs
@@ -86,15 +87,7 @@ class Journal:
         """Whether finished lines of any batch cannot be written at the moment."""
         return bool(self._stuck)
 
-    def add(
-        self,
-        batch_id: str,
-        text: bytes,
-        fields: tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int],
-        taken: int,
-        *,
-        model: str | None = None,
-    ) -> None:
+    def add(self, batch_id: str, text: bytes, fields: Fields, taken: int, model: str | None = None) -> None:
         """One finished line: its JSONL text and the fields of its record up to `offset`.
 
         `taken` bytes of the budget become the journal's to give back.

@@ -9,18 +9,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from array import array
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
-from batchrouter.domain import bitmap
 from batchrouter.domain.lane_health import LaneHealth, LaneState
-from batchrouter.domain.line import decode_line
 from batchrouter.domain.outcome import Outcome
-from batchrouter.domain.output_line import error_line, response_line
 from batchrouter.domain.pacing import Limiter, Pacing, Verdict
 from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
 from batchrouter.domain.retry import (
@@ -34,15 +27,16 @@ from batchrouter.domain.retry import (
     reason_of,
     verdict_of,
 )
-from batchrouter.domain.shard import Claim, Lane
-from batchrouter.domain.tokens import NO_TOKENS
+from batchrouter.domain.shard import Lane
 from batchrouter.engine.budget import Budget
-from batchrouter.engine.held import BatchRun, Held, LaneQueue
+from batchrouter.engine.held import Held
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.line_call import LineCall
+from batchrouter.engine.line_end import Fields, of_error, of_reply
+from batchrouter.engine.loader import Loader
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import BatchRouterError, ReplyBroken, TransportError
+from batchrouter.errors import ReplyBroken, TransportError
 from batchrouter.ports.clock import Chance, Clock, Timer
 from batchrouter.ports.transport import Link
 from batchrouter.providers.base import Reply, Wire
@@ -84,7 +78,6 @@ class LaneRunner:
         self._wire = wire
         self._link = link
         self._retry = retry
-        self._inputs = inputs
         self._journal = journal
         self._budget = budget
         self._traffic = traffic
@@ -98,12 +91,10 @@ class LaneRunner:
         state = LaneState(lane.state)
         self.health = LaneHealth(state, lane.reason)
         self._heads: dict[str, bytes] = {}
-        self.queue = LaneQueue()
-        self._ready: deque[LineCall] = deque()
+        self.loader = Loader(self, lane.key.model, wire, inputs, budget)
         self._flying: set[LineCall] = set()
         self._waiting: list[tuple[float, int, Held, int]] = []
         self._order = 0
-        self._bytes = 0
         self._loading: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._timer_s = 0.0
@@ -128,8 +119,8 @@ class LaneRunner:
     def appetite(self) -> int:
         """How many more lines the lane would like to have claimed."""
         if not self.health.open:
-            return 1 - self.queue.count - len(self._ready) - len(self._flying)
-        at_hand = self.queue.count + len(self._ready)
+            return 1 - self.loader.at_hand - len(self._flying)
+        at_hand = self.loader.at_hand
         return max(2 * self.limiter.limit, int(self._rate * KEEP_S)) - at_hand
 
     def loads(self) -> dict[str, tuple[int, int]]:
@@ -146,33 +137,11 @@ class LaneRunner:
     def held_lines(self) -> dict[str, tuple[str, int]]:
         """Lines at hand, by batch: (tenant, count). Not those that are loaded: they are as good as sent, and a batch
         that has no others needs more now, to keep its turns."""
-        return {batch.id: (batch.tenant_id, count) for batch, count in self.queue.held()}
-
-    async def accept(self, claim: Claim, batch: BatchRun) -> None:
-        """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
-        source = await self._inputs.get(claim.input_blob_key, claim.input_index_key)
-        records = await source.records(claim.first_line, claim.lines)
-        if batch.dropped:
-            return
-        models = source.names.models
-        offsets = array("Q", (record.offset for record in records))
-        lengths = array("I", (record.length for record in records))
-        rewritten = 0
-        prefixes: dict[int, int] = {}
-        for place in bitmap.members(claim.pending):
-            record = records[place]
-            prefixes[place] = record.prefix
-            if models[record.model] != self.lane.key.model:
-                rewritten |= 1 << place
-        held = Held(claim, batch, offsets, lengths, rewritten)
-        self.queue.add(held, prefixes)
+        return {batch.id: (batch.tenant_id, count) for batch, count in self.loader.queue.held()}
 
     def drop(self, batch_id: str) -> None:
         """Forget the batch: sockets of its calls are closed, nothing of it is sent or journaled any more."""
-        self.queue.take_all(batch_id)
-        for line in [line for line in self._ready if line.held.batch.id == batch_id]:
-            self._ready.remove(line)
-            self._release(line)
+        self.loader.drop(batch_id)
         kept = [entry for entry in self._waiting if entry[2].batch.id != batch_id]
         if len(kept) != len(self._waiting):
             heapq.heapify(kept)
@@ -186,7 +155,7 @@ class LaneRunner:
             self.limiter.on_end(line.sent_s, now_s, Verdict.IGNORED)
             if not self.health.open:
                 self.health.on_probe_gone()
-            self._release(line)
+            self.loader.release(line)
         self.pump()
 
     async def aclose(self) -> None:
@@ -212,7 +181,7 @@ class LaneRunner:
             self._requeue_due(now_s)
         if not self._gate.may_send():
             return
-        ready = self._ready
+        ready, queue = self.loader.ready, self.loader.queue
         room = self.limiter.room(now_s)
         if room and not self.health.open:
             room = min(room, self.health.may_send(now_s))
@@ -221,11 +190,11 @@ class LaneRunner:
             self._send(ready.popleft(), now_s)
         short = len(ready) < self._ready_low()
         # Without room nothing is loaded: whoever gives bytes back has all lanes pumped.
-        if short and self.queue.count and self._loading is None and self._has_room():
+        if short and queue.count and self._loading is None and self.loader.has_room():
             self._loading = asyncio.get_running_loop().create_task(self._load())
         # Dry: a batch must not lose its turns to those that have more at hand.
-        if self.more_waiting and (self.queue.dry or (short and not self.queue.count and self.appetite() > 0)):
-            self.queue.dry = False
+        if self.more_waiting and (queue.dry or (short and not queue.count and self.appetite() > 0)):
+            queue.dry = False
             self._on_hungry()
         self._arm(now_s)
 
@@ -266,7 +235,7 @@ class LaneRunner:
     def _arm(self, now_s: float) -> None:
         """One timer for whatever comes first: a line's next try, the limiter's wait, the next probe."""
         at_s = self._waiting[0][0] if self._waiting else None
-        if self._ready or self.queue.count:
+        if self.loader.at_hand:
             for other in (self.limiter.next_at(now_s), self.health.waiting_until_s):
                 if other is not None and other > now_s and (at_s is None or other < at_s):
                     at_s = other
@@ -285,77 +254,34 @@ class LaneRunner:
 
     # --- loading --------------------------------------------------------------------------------------------------
 
-    def _has_room(self) -> bool:
-        """Whether the budget has room for the line that is next."""
-        line = self.queue.peek()
-        return line is not None and self._budget.room(self._bytes, line[0].lengths[line[1]])
-
     async def _load(self) -> None:
         try:
-            while self.queue.count:
-                now_s = self._clock.mono_s()
-                self._measure(now_s)
-                if len(self._ready) >= self._ready_low() or not await self._load_some():
+            while self.loader.queue.count:
+                self._measure(self._clock.mono_s())
+                low, ready = self._ready_low(), len(self.loader.ready)
+                if ready >= low:
+                    break
+                taken, unread = await self.loader.load(2 * low - ready)
+                if unread:
+                    self._set_aside(unread)
+                if not taken:
                     break
                 self.pump()
         finally:
             self._loading = None
         self.pump()
 
-    async def _load_some(self) -> bool:
-        """Load a few lines, of whichever batches have their turn. False: the budget has no room for one more."""
-        wanted = min(LOAD_MAX, 2 * self._ready_low() - len(self._ready))
-        taken: list[tuple[Held, int, int]] = []
-        by_input: dict[tuple[str, str], list[int]] = {}
-        budget = self._budget
-        while len(taken) < wanted:
-            some = self.queue.take()
-            for number, (held, place) in enumerate(some):
-                size = held.lengths[place]
-                if not budget.room(self._bytes, size):
-                    for back in some[number:]:
-                        self.queue.put_back(*back)
-                    wanted = 0
-                    break
-                reserved = budget.reserve(size)
-                self._bytes += reserved
-                by_input.setdefault(held.batch.input_keys, []).append(len(taken))
-                taken.append((held, place, reserved))
-            if not some:
-                break
-        if not taken:
-            return False
-        lines: dict[int, tuple[bytes, bytes]] = {}
-        for keys, numbers in by_input.items():
-            try:
-                source = await self._inputs.get(*keys)
-                spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
-                lines.update(zip(numbers, map(decode_line, await source.lines(spans)), strict=True))
-            except BatchRouterError as error:
-                log.error("%d lines of %s could not be read (%s)", len(numbers), taken[numbers[0]][0].batch.id, error)
-        for number, (held, place, reserved) in enumerate(taken):
-            if held.batch.dropped:
-                self._give(reserved)
-                continue
-            if number not in lines:
-                self._give(reserved)
-                self._set_aside(held, place)
-                continue
-            custom_id, body = lines[number]
-            if held.rewritten >> place & 1:
-                body = self._wire.encode(body)
-            line = LineCall(self, held, place, custom_id, body, reserved)
-            if held.attempts:
-                line.attempts = held.attempts.pop(place, 0)
-            self._ready.append(line)
-        return True
-
-    def _set_aside(self, held: Held, place: int) -> None:
-        """This line, and all of its batch that would be read next, wait a while; other batches go by."""
+    def _set_aside(self, unread: list[tuple[Held, int]]) -> None:
+        """These lines, and all of their batches that would be read next, wait a while; other batches go by."""
         at_s = self._clock.mono_s() + LOAD_AGAIN_S
-        for line in [(held, place), *self.queue.take_all(held.batch.id)]:
-            self._order += 1
-            heapq.heappush(self._waiting, (at_s, self._order, *line))
+        for batch_id in {held.batch.id for held, _ in unread}:
+            unread.extend(self.loader.queue.take_all(batch_id))
+        for held, place in unread:
+            self._wait(at_s, held, place)
+
+    def _wait(self, at_s: float, held: Held, place: int) -> None:
+        self._order += 1
+        heapq.heappush(self._waiting, (at_s, self._order, held, place))
 
     def _measure(self, now_s: float) -> None:
         self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
@@ -381,8 +307,11 @@ class LaneRunner:
             used = reply.tokens.input + reply.tokens.output
             self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, used, self._estimate(line))
             self.health.on_answer(line.sent_s, now_s)
-            self._finish(line, Outcome.SUCCEEDED, reply, now_s)
-            self._pump_soon()
+            text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self.lane.id, now_s)
+            self._finish(line, text, fields, reply.model)
+            if not self._pump_due:
+                self._pump_due = True
+                self._call_soon(self.pump)
             return
         error = None if reply.usable else ReplyBroken("the reply is not JSON")
         kind = classify(status, reply.code, error, signals)
@@ -437,100 +366,35 @@ class LaneRunner:
                 self.health.on_wait(now_s + retry_after_s, now_s, reason)
                 self.limiter.pause_until(now_s + retry_after_s)
             held.tries[place] = step.tries
-            self._order += 1
-            heapq.heappush(self._waiting, (step.at_s, self._order, held, place))
+            self._wait(step.at_s, held, place)
             held.attempts[place] = line.attempts
-            self._release(line)
+            self.loader.release(line)
         elif isinstance(step, PauseLane):
             self.health.on_lane_down(step.reason, sent_s, now_s, step.until_s, step.certain)
             held.tries[place] = step.tries
             held.attempts[place] = line.attempts
-            self._release(line)
-            self.queue.put_last(held, place)
+            self.loader.release(line)
+            self.loader.queue.put_last(held, place)
+        elif isinstance(end, Reply):
+            self._finish(line, *of_reply(line, Outcome.FAILED, end, self.lane.id, now_s), end.model)
         else:
-            self._finish(line, Outcome.FAILED, end, now_s)
+            self._finish(line, *of_error(line, end, self.lane.id, now_s), None)
 
     def _requeue_due(self, now_s: float) -> None:
         while self._waiting and self._waiting[0][0] <= now_s:
             _, _, held, place = heapq.heappop(self._waiting)
-            self.queue.put_back(held, place)
+            self.loader.queue.put_back(held, place)
 
-    def _finish(self, line: LineCall, outcome: Outcome, end: Reply | TransportError, now_s: float) -> None:
+    def _finish(self, line: LineCall, text: bytes, fields: Fields, model: str | None) -> None:
+        """The line is done: its bytes go over to the journal."""
         held = line.held
         batch = held.batch
-        number = held.first_line + line.place
-        model = None
-        finish = 0
-        tokens = NO_TOKENS
-        if isinstance(end, Reply):
-            tokens, finish, model = end.tokens, end.finish, end.model
-            text = response_line(
-                batch.prefix, number, line.attempts, line.custom_id, line.status, end.body, _request_id(line.headers)
-            )
-            if not end.usable:
-                text = error_line(batch.prefix, number, line.custom_id, _NOT_JSON)
-        else:
-            text = error_line(batch.prefix, number, line.custom_id, _transport_error(end))
-        held.tries.pop(line.place, None)
+        if held.tries:
+            held.tries.pop(line.place, None)
         batch.open -= 1
         size = len(text)
         self._budget.adjust(line.taken, size)
-        self._bytes -= line.taken
-        self._journal.add(
-            batch.id,
-            text,
-            (
-                number,
-                held.range_no,
-                held.shard_id,
-                held.epoch,
-                outcome,
-                finish,
-                line.status,
-                min(line.attempts, 0xFFFF),
-                min(int((now_s - line.sent_s) * 1000), 0xFFFFFFFF),
-                self.lane.id,
-                tokens.input,
-                tokens.cached,
-                tokens.output,
-                tokens.reasoning,
-            ),
-            size,
-            model=model,
-        )
+        self.loader.bytes -= line.taken
+        self._journal.add(batch.id, text, fields, size, model)
         if not batch.open:
             self._journal.flush(batch.id)
-
-    def _release(self, line: LineCall) -> None:
-        self._give(line.taken)
-        line.taken = 0
-
-    def _give(self, taken: int) -> None:
-        self._budget.give(taken)
-        self._bytes -= taken
-
-
-_NOT_JSON = b'{"code":"invalid_reply","message":"The upstream answered with something that is not JSON."}'
-_TRANSPORT_CODES = {
-    "ConnectFailed": "connection_error",
-    "ReplyTimeout": "timeout",
-    "ReplyTooLarge": "reply_too_large",
-    "ReplyBroken": "invalid_reply",
-    "ConnectionLost": "connection_error",
-}
-
-
-def _transport_error(error: TransportError) -> bytes:
-    """The `error` of a line whose last try brought no whole reply: code and message, nothing else (contract 3)."""
-    code = _TRANSPORT_CODES.get(type(error).__name__, "connection_error")
-    return msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """The upstream's own id of the request, if it can stand in JSON as it is."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            if 0 < len(value) <= 128 and value.isascii() and value.translate(None, b"-_.:").isalnum():
-                return value
-            return None
-    return None

@@ -544,10 +544,10 @@ class House:
         assert dispatcher._batches == {}
         assert dispatcher.journal._batches == {}
         for runner in dispatcher._runners.values():
-            assert runner._bytes == 0
-            assert runner.limiter.in_flight == runner.in_flight == runner.retrying == runner.queue.count == 0
-            assert not runner._ready
-            assert runner.queue.held() == []
+            assert runner.loader.bytes == 0
+            assert runner.limiter.in_flight == runner.in_flight == runner.retrying == runner.loader.queue.count == 0
+            assert not runner.loader.ready
+            assert runner.loader.queue.held() == []
             assert runner._loading is None
 
     def _final(self, batch_id: str) -> bool:

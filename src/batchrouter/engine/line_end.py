@@ -1,0 +1,92 @@
+"""How a settled line is written down: its JSONL text, and its record up to where the text will stand."""
+
+from __future__ import annotations
+
+import msgspec
+
+from batchrouter.domain.outcome import Outcome
+from batchrouter.domain.output_line import error_line, response_line
+from batchrouter.engine.line_call import LineCall
+from batchrouter.errors import TransportError
+from batchrouter.providers.base import Reply
+
+Fields = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
+"""A record without offset and length (`domain.outcome.Record`)."""
+
+_U16, _U32 = 0xFFFF, 0xFFFFFFFF
+_NOT_JSON = b'{"code":"invalid_reply","message":"The upstream answered with something that is not JSON."}'
+_TRANSPORT_CODES = {
+    "ConnectFailed": "connection_error",
+    "ReplyTimeout": "timeout",
+    "ReplyTooLarge": "reply_too_large",
+    "ReplyBroken": "invalid_reply",
+    "ConnectionLost": "connection_error",
+}
+
+
+def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s: float) -> tuple[bytes, Fields]:
+    """The line ends with what the upstream answered."""
+    held, status, attempts = line.held, line.status, line.attempts
+    number = held.first_line + line.place
+    prefix = held.batch.prefix
+    if reply.usable:
+        request_id = _request_id(line.headers)
+        text = response_line(prefix, number, attempts, line.custom_id, status, reply.body, request_id)
+    else:
+        text = error_line(prefix, number, line.custom_id, _NOT_JSON)
+    tokens_in, tokens_cached, tokens_out, tokens_reasoning = reply.tokens
+    return text, (
+        number,
+        held.range_no,
+        held.shard_id,
+        held.epoch,
+        outcome,
+        reply.finish,
+        status,
+        attempts if attempts < _U16 else _U16,
+        _latency_ms(line, now_s),
+        lane_id,
+        tokens_in,
+        tokens_cached,
+        tokens_out,
+        tokens_reasoning,
+    )
+
+
+def of_error(line: LineCall, error: TransportError, lane_id: int, now_s: float) -> tuple[bytes, Fields]:
+    """The line ends without a whole reply: code and message, nothing else (contract section 3)."""
+    held = line.held
+    number = held.first_line + line.place
+    code = _TRANSPORT_CODES.get(type(error).__name__, "connection_error")
+    told = msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
+    text = error_line(held.batch.prefix, number, line.custom_id, told)
+    latency_ms = _latency_ms(line, now_s)
+    attempts = min(line.attempts, _U16)
+    fields = (
+        number,
+        held.range_no,
+        held.shard_id,
+        held.epoch,
+        int(Outcome.FAILED),
+        0,
+        0,
+        attempts,
+        latency_ms,
+        lane_id,
+    )
+    return text, (*fields, 0, 0, 0, 0)
+
+
+def _latency_ms(line: LineCall, now_s: float) -> int:
+    latency_ms = int((now_s - line.sent_s) * 1000)
+    return latency_ms if latency_ms < _U32 else _U32
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    """The upstream's own id of the request, if it can stand in JSON as it is."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            if 0 < len(value) <= 128 and value.isascii() and value.translate(None, b"-_.:").isalnum():
+                return value
+            return None
+    return None
