@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class ServerProcess:
     """`batchrouter serve` on `folder`/data. `start` returns when it answers; the port stays the same over restarts."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], arguments: Sequence[str] = ()) -> None:
+        self._arguments = arguments
         self.folder = folder / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,7 +61,7 @@ class ServerProcess:
         """Begin the process and return at once."""
         self.close()
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.folder)]
-        options += ["--config", str(self._config), "--exit-with-stdin"]
+        options += ["--config", str(self._config), "--exit-with-stdin", *self._arguments]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "batchrouter.cli", "serve", *options],
@@ -149,10 +150,10 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(folder: Path, config: Mapping[str, Any]) -> Iterator[ServerProcess]:
-    """A started server for as long as the block runs."""
+def running_server(folder: Path, config: Mapping[str, Any], arguments: Sequence[str] = ()) -> Iterator[ServerProcess]:
+    """A started server for as long as the block runs; `arguments` as on the command line."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = ServerProcess(folder, config)
+    server = ServerProcess(folder, config, arguments)
     try:
         server.start()
         yield server
