@@ -23,10 +23,8 @@ def of(numbers: Iterable[int]) -> int:
 
 def members(bits: int) -> Iterator[int]:
     """The set bits in ascending order."""
-    while bits:
-        low = bits & -bits
-        yield low.bit_length() - 1
-        bits ^= low
+    # Through its digits: one pass in C, where taking bit by bit would make a number of its whole length each time.
+    return (number for number, digit in enumerate(bin(bits)[:1:-1]) if digit == "1")
 
 
 def to_bytes(bits: int, count: int) -> bytes:

@@ -67,6 +67,15 @@ class IndexRecord(NamedTuple):
 _make_record: Callable[[tuple[Any, ...]], IndexRecord] = partial(tuple.__new__, IndexRecord)
 
 
+class IndexColumns(NamedTuple):
+    """The same as in `IndexRecord`, one entry a line."""
+
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    prefixes: tuple[int, ...]
+    models: tuple[int, ...]
+
+
 class IndexTotals(msgspec.Struct, frozen=True):
     """Sums over a whole input file."""
 
@@ -150,6 +159,12 @@ class IndexView:
         """The records in `data`, which was read at `records_span(first, …)`."""
         records = map(_make_record, RECORD.iter_unpack(data))
         return self._mark_duplicates(first, records) if self._duplicates else records
+
+    @staticmethod
+    def columns(data: bytes) -> IndexColumns:
+        """What dispatch needs of the records in `data`, by column: at a fifth of what the records cost."""
+        columns = tuple(zip(*RECORD.iter_unpack(data), strict=True))
+        return IndexColumns(columns[1], columns[2], columns[6], columns[7]) if columns else IndexColumns((), (), (), ())
 
     def _mark_duplicates(self, first: int, records: Iterable[IndexRecord]) -> Iterator[IndexRecord]:
         bits = self._duplicates

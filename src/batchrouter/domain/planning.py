@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from batchrouter.domain.bitmap import full
 from batchrouter.domain.shard import LaneKey, Plan, PlannedShard, Range
 
 RANGE_LINES = 500
@@ -29,21 +30,34 @@ class Planner:
         self._bytes = 0
         self._members: dict[LaneKey, int] = {}
 
-    def feed(self, lines: Iterable[tuple[int, LaneKey | None]]) -> None:
-        """(length, lane) of each line; lane None: a line that no lane will run (the batch is closing already)."""
-        for length, lane in lines:
-            if self._lines and (self._lines >= self._range_lines or self._bytes + length > self._range_bytes):
+    def feed(self, lengths: Iterable[int], lanes: Iterable[LaneKey | None]) -> None:
+        """Length and lane of each line; lane None: a line that no lane will run (the batch is closing already)."""
+        count, size, begun = self._lines, self._bytes, self._lines
+        of: LaneKey | None = None  # the lane of lines `begun` to `count`, not yet among the members
+        for length, lane in zip(lengths, lanes, strict=True):
+            if count and (count >= self._range_lines or size + length > self._range_bytes):
+                self._add(of, begun, count)
+                self._lines = count
                 self._cut()
-            if lane is not None:
-                self._members[lane] = self._members.get(lane, 0) | 1 << self._lines
-            self._lines += 1
-            self._bytes += length
+                count = size = begun = 0
+            if lane is not of:
+                self._add(of, begun, count)
+                of, begun = lane, count
+            count += 1
+            size += length
+        self._add(of, begun, count)
+        self._lines, self._bytes = count, size
 
     def plan(self, model: str | None) -> Plan:
         """The plan of everything fed; `model` is what the batch will show."""
         if self._lines:
             self._cut()
         return Plan(total=self._first, model=model, ranges=tuple(self._ranges), shards=tuple(self._shards))
+
+    def _add(self, lane: LaneKey | None, begun: int, end: int) -> None:
+        """Lines `begun` to `end` - 1 of the range go to `lane`."""
+        if lane is not None and end > begun:
+            self._members[lane] = self._members.get(lane, 0) | full(end - begun) << begun
 
     def _cut(self) -> None:
         number = len(self._ranges)

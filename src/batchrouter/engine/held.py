@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Sequence
 
 from batchrouter.domain.fair_share import QUANTUM, Turns
 from batchrouter.domain.output_line import id_prefix
@@ -122,17 +123,18 @@ class LaneQueue:
         self.dry = False
         """A batch has no fresh line at hand any more, though others may have. Set here, cleared by the asker."""
 
-    def add(self, held: Held, prefixes: dict[int, int]) -> None:
-        """Queue the shard's lines: place → prefix hash, in input order."""
+    def add(self, held: Held, places: Sequence[int], prefixes: Sequence[int]) -> None:
+        """Queue the shard's lines at `places`, in input order; `prefixes` are the hashes of the range's lines."""
         waiting = self._of(held.batch)
         groups = waiting.groups
-        for place, prefix in prefixes.items():
+        for place in places:
+            prefix = prefixes[place]
             group = groups.get(prefix)
             if group is None:
                 group = groups[prefix] = deque()
             group.append((held, place))
-        waiting.count += len(prefixes)
-        self.count += len(prefixes)
+        waiting.count += len(places)
+        self.count += len(places)
 
     def put_back(self, held: Held, place: int) -> None:
         """A line that was taken waits again, before all others of its batch."""

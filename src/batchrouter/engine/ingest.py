@@ -30,8 +30,8 @@ async def decide(duty: Duty, blobs: Blobs, router: Router, limits: BatchLimits) 
             lanes = validation.lanes
             closing = duty.closing is not None
             planner.feed(
-                (record.length, None if closing else lanes[place])
-                for record, place in zip(records, places, strict=True)
+                [record.length for record in records],
+                [None] * len(records) if closing else [lanes[place] for place in places],
             )
     if validation.error_count:
         return Rejection(errors=tuple(validation.errors))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from batchrouter.domain.line_index import IndexNames, IndexRecord, IndexTotals, IndexView
+from batchrouter.domain.line_index import RECORD_BYTES, IndexColumns, IndexNames, IndexRecord, IndexTotals, IndexView
 from batchrouter.errors import InputError
 from batchrouter.ports.blobs import Blobs
 
@@ -51,6 +51,14 @@ class Input:
     async def records(self, first: int, count: int) -> list[IndexRecord]:
         offset, length = self._view.records_span(first, count)
         return list(self._view.records(first, await self._blobs.read(self._index_key, offset, length)))
+
+    async def columns(self, first: int, count: int) -> IndexColumns:
+        """As `records`, but only what dispatch needs. Raises `InputError` when the index has fewer lines."""
+        offset, length = self._view.records_span(first, count)
+        data = await self._blobs.read(self._index_key, offset, length)
+        if len(data) != count * RECORD_BYTES:
+            raise InputError(f"the index {self._index_key} does not have lines {first} to {first + count - 1}")
+        return self._view.columns(data)
 
     async def lines(self, spans: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of the lines at these (offset, length) places."""

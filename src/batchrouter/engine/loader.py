@@ -43,20 +43,15 @@ class Loader:
     async def accept(self, claim: Claim, batch: BatchRun) -> None:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
         source = await self._inputs.get(claim.input_blob_key, claim.input_index_key)
-        records = await source.records(claim.first_line, claim.lines)
+        columns = await source.columns(claim.first_line, claim.lines)
         if batch.dropped:
             return
-        models = source.names.models
-        offsets = array("Q", [record.offset for record in records])
-        lengths = array("I", [record.length for record in records])
-        rewritten = 0
-        prefixes: dict[int, int] = {}
-        for place in bitmap.members(claim.pending):
-            record = records[place]
-            prefixes[place] = record.prefix
-            if models[record.model] != self._model:
-                rewritten |= 1 << place
-        self.queue.add(Held(claim, batch, offsets, lengths, rewritten), prefixes)
+        places = list(bitmap.members(claim.pending))
+        names = source.names.models
+        renamed = {model for model in set(columns.models) if names[model] != self._model}
+        rewritten = bitmap.of(place for place in places if columns.models[place] in renamed) if renamed else 0
+        held = Held(claim, batch, array("Q", columns.offsets), array("I", columns.lengths), rewritten)
+        self.queue.add(held, places, columns.prefixes)
 
     def has_room(self) -> bool:
         """Whether something waits, and the budget has room for the line that is next."""

@@ -20,7 +20,8 @@ def test_every_line_is_in_one_range_and_in_one_shard_of_its_lane(
     members are exactly the lines of their lanes."""
     planner = Planner("batch_x", range_lines=7, range_bytes=500)
     for start in range(0, len(lines), slice_size):
-        planner.feed(lines[start : start + slice_size])
+        some = lines[start : start + slice_size]
+        planner.feed([size for size, _ in some], [lane for _, lane in some])
     plan = planner.plan("m")
     assert plan.total == len(lines)
     at = 0
