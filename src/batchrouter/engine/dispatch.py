@@ -100,6 +100,11 @@ class Dispatcher:
         return not self._stopping and not self.journal.stuck and self._may_send()
 
     @property
+    def busy(self) -> bool:
+        """Whether any batch has lines here."""
+        return bool(self._batches)
+
+    @property
     def in_flight(self) -> int:
         return self._traffic.in_flight
 

@@ -185,7 +185,9 @@ class LaneRunner:
         room = self.limiter.room(now_s)
         if room and not self.health.open:
             room = min(room, self.health.may_send(now_s))
-        while room and ready and not (self._budget.over and self._flying):
+        if self._budget.over:  # then only if nothing of the lane is under way
+            room = min(room, 1 - len(self._flying))
+        while room > 0 and ready:
             room -= 1
             self._send(ready.popleft(), now_s)
         short = len(ready) < self._ready_low()

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 DUTIES_AT_ONCE = 16
 FAULT_WAIT_S = 1.0
 FOLDS_BESIDE, FOLDS_ALONE = 2, 8
-"""Ranges folded in one round, while calls are in flight and while none are. Beside a lane that sends 1,000 lines a
+"""Ranges folded in one round, while batches run here and while none does. Beside a lane that sends 1,000 lines a
 second, two a second keep up; faster ones are folded behind."""
 
 
@@ -237,11 +237,11 @@ class Worker:
         return len(await self._begin_duties())
 
     async def _all_folds(self) -> int:
-        """A few ranges a round while calls are in flight, because sending goes first; the rest when nothing is."""
+        """A few ranges a round beside batches that run, because sending goes first; the rest when none does."""
         total = 0
-        while done := await self.folder.run_once(FOLDS_BESIDE if self.dispatcher.in_flight else FOLDS_ALONE):
+        while done := await self.folder.run_once(FOLDS_BESIDE if self.dispatcher.busy else FOLDS_ALONE):
             total += done
-            if self.dispatcher.in_flight:
+            if self.dispatcher.busy:
                 break
         return total
 
