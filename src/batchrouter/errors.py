@@ -7,7 +7,8 @@ BatchRouterError
 ├── InputError               the input or the saved state of a `run` does not fit
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
 ├── StoreError               the database failed
-│   └── StaleLease           a worker spoke for a shard or duty that is no longer its own
+│   ├── StaleLease           a worker spoke for a shard or duty that is no longer its own
+│   └── StoreFull            no room is left for the database
 ├── BlobError                the blob store failed
 │   ├── BlobMissing          there is no such blob
 │   └── BlobFull             no room is left for bytes
@@ -84,6 +85,10 @@ class StoreError(BatchRouterError):
 
 class StaleLease(StoreError):
     """The worker's lease or epoch has been overtaken. Nothing was changed; the worker must let go."""
+
+
+class StoreFull(StoreError):
+    """The disk of the database is full. Nothing was changed."""
 
 
 class BlobError(BatchRouterError):

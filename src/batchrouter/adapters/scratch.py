@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from batchrouter.adapters.blobs.folder import mapped
+
 
 class FolderScratch:
     """`domain.duplicates.Spill` on files. Nothing here is needed after a crash."""
@@ -16,7 +18,8 @@ class FolderScratch:
         self._folder: Path | None = None
 
     def append(self, bucket: int, data: bytes) -> None:
-        with open(self._path(bucket), "ab") as file:
+        """Raises `BlobFull`: it is a part of taking a blob in."""
+        with mapped("writing", "scratch"), open(self._path(bucket), "ab") as file:
             file.write(data)
 
     def read(self, bucket: int) -> bytes:

@@ -20,7 +20,8 @@ from batchrouter.api.context import Context, Models
 from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.replies import error_reply, json_reply, server_fault, stopping
 from batchrouter.api.settings import ApiSettings
-from batchrouter.errors import ApiError
+from batchrouter.errors import ApiError, BlobFull, StoreFull
+from batchrouter.service.files import disk_full
 from batchrouter.service.service import Service
 
 log = logging.getLogger("batchrouter.api")
@@ -40,7 +41,7 @@ def create_app(service: Service, models: Models, settings: ApiSettings) -> Starl
     app = Starlette(
         routes=[*routes, *_open_routes(context)],
         middleware=[Middleware(Front, context=context)],
-        exception_handlers={HTTPException: _no_route, ApiError: _api_error},
+        exception_handlers={HTTPException: _no_route, ApiError: _api_error, StoreFull: _no_room, BlobFull: _no_room},
     )
     # Not redirected: clients would repeat a POST without its body, or not at all.
     app.router.redirect_slashes = False
@@ -117,6 +118,12 @@ def _open_routes(context: Context) -> list[BaseRoute]:
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error_reply(error)
+
+
+async def _no_room(request: Request, error: Exception) -> Response:
+    """No fault of the server's code, and no traceback in its log for each who asks meanwhile."""
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    return error_reply(disk_full())
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

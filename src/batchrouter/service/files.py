@@ -231,10 +231,10 @@ def unknown_after(what: str, after: str | None) -> ApiError:
 
 
 def disk_full() -> ApiError:
-    """507 and no retry: sending the same bytes again would only fail again."""
+    """507 and no retry: sending the same again would only fail again."""
     return ApiError(
         507,
-        "The server has no room left for this file. Nothing of it was kept. Free space in its storage, then try again.",
+        "The server has no room left for this. Nothing of it was kept. Free space in its storage, then try again.",
         type="server_error",
         code="insufficient_storage",
         headers={"x-should-retry": "false"},

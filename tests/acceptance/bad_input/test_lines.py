@@ -18,7 +18,7 @@ from openai.types import Batch
 from batchrouter.simulator.process import SimulatorProcess
 from tests.acceptance.bad_input.conftest import EMBEDDING_INPUTS
 from tests.acceptance.bad_input.stored import bytes_kept, more_rows, rows
-from tests.lines import CHAT, chats, check_output, counts, finished, jsonl, output_of, upload
+from tests.lines import CHAT, chats, check_output, counts, finished, output_of, upload
 from tests.serving import ServerProcess
 
 EMBEDDINGS = "/v1/embeddings"
@@ -64,7 +64,7 @@ def check_failed(batch: Batch) -> None:
 def refused(
     server: ServerProcess, simulator: SimulatorProcess, client: openai.OpenAI, content: bytes, endpoint: Any = CHAT
 ) -> list[Told]:
-    """What the batch over `content` fails with; of it only the upload and the batch itself stay, and nothing is sent."""
+    """What the batch over `content` fails with. Of it only the upload and the batch itself stay; nothing is sent."""
     kept, before, sent = bytes_kept(server), rows(server), simulator.stats()["requests"]
     file = client.files.create(file=content, purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h")

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import NullPool
 
-from batchrouter.errors import StoreError
+from batchrouter.errors import StoreError, StoreFull
 
 _BUSY_MS = 5_000
 _CHECKPOINT_PAGES = 2_000  # 8 MiB of log between checkpoints: one of some ms about every 100 large settles
@@ -96,12 +96,14 @@ def ours(error: sa.exc.SQLAlchemyError, name: str) -> StoreError:
     words = str(cause) if cause is not None else str(error)
     for sign, sentence in _SENTENCES.items():
         if sign in words:
-            return StoreError(f"{sentence.format(name=name)} ({words})")
+            kind = StoreFull if sign == _FULL else StoreError
+            return kind(f"{sentence.format(name=name)} ({words})")
     return StoreError(f"the database {name} failed: {words}")
 
 
+_FULL = "disk is full"
 _SENTENCES = {
-    "disk is full": "no room is left on the disk of the database {name}; nothing was changed: free some space",
+    _FULL: "no room is left on the disk of the database {name}; nothing was changed: free some space",
     "database is locked": "the database {name} is held by another process: stop it, or use another folder",
     "UNIQUE constraint": "nothing was changed in the database {name}: such a row exists",
     "readonly database": "the database {name} cannot be written: check its owner and mode, and those of its folder",
