@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import resource
@@ -25,7 +26,7 @@ from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import ApiKey
 from batchrouter.engine.dispatch import Connection
 from batchrouter.engine.worker import Worker
-from batchrouter.errors import ConfigError
+from batchrouter.errors import BlobError, ConfigError
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.transport import Transport
 from batchrouter.service.service import Service
@@ -56,6 +57,7 @@ class Embedded:
             raise
         self._calls = Threads()
         self._wake = LocalWake()
+        self._clearing: asyncio.Task[None] | None = None
         self.router = router_of(config)
         self.service = Service(
             catalog=self._store.catalog,
@@ -87,6 +89,7 @@ class Embedded:
         FolderScratch.clear(self.folder.path / "scratch")
         await self.service.keys.tenant()
         await self.worker.start()
+        self._clearing = asyncio.create_task(self._clear())
 
     async def stop(self, grace_s: float) -> None:
         """Let calls finish for `grace_s`, flush, release, close."""
@@ -95,6 +98,8 @@ class Embedded:
 
     async def close(self) -> None:
         """Let go of everything; the worker has stopped."""
+        if self._clearing is not None:
+            await self._clearing
         await self._transport.aclose()
         self._calls.close()
         self._blobs.close()
@@ -128,6 +133,16 @@ class Embedded:
     async def has_keys(self) -> bool:
         keys: list[ApiKey] = await self._calls.read(self._store.catalog.keys, None)
         return any(key.revoked_ms is None for key in keys)
+
+    async def _clear(self) -> None:
+        """The folder's lock proves that whoever left a write unfinished is dead."""
+        try:
+            cleared = await self._blobs.clear_abandoned()
+        except BlobError as error:
+            log.warning("unfinished writes of an earlier process could not be cleared: %s", error)
+        else:
+            if cleared:
+                log.info("cleared %d unfinished writes of an earlier process", cleared)
 
     def _connect(self, key: LaneKey) -> Connection:
         provider = self.config.providers.get(key.provider)

@@ -118,6 +118,20 @@ async def test_unfinished_writes_of_a_crash_are_found_and_deleted(tmp_path: Path
         await local.delete(["../x~1"])
 
 
+async def test_writes_of_dead_processes_are_cleared_and_no_others(tmp_path: Path, local: LocalBlobs) -> None:
+    """What another incarnation left unfinished goes; blobs and this process's own writes stay."""
+    await local.put("a/b", [b"x"])
+    left = tmp_path / "blobs" / "a" / "c~deadbeefdead0"
+    left.write_bytes(b"half")
+    writer = await local.create("a/d")
+    await writer.write(b"x" * (2 * 1024 * 1024))
+    assert await local.clear_abandoned() == 1
+    assert not left.exists()
+    await writer.commit()
+    assert await local.size("a/d") == 2 * 1024 * 1024
+    assert await local.size("a/b") == 1
+
+
 async def test_the_aged_behind_a_thousand_needed_ones_are_reached(local: LocalBlobs) -> None:
     """A second call goes on where the first stopped, a third begins anew."""
     keys = [f"{number // 100}/{number:04}" for number in range(1100)]

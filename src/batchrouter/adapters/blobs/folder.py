@@ -252,6 +252,16 @@ class Folder:
                     break
         return found
 
+    def clear_abandoned(self) -> int:
+        """Delete the unfinished writes of other processes, which must be known to be dead; returns how many."""
+        keys = []
+        for key, _ in self._walk("", ""):
+            _, mark, name = key.rpartition(TEMP_MARK)
+            if mark and not name.startswith(self._incarnation):
+                keys.append(key)
+        self.delete(keys)
+        return len(keys)
+
     def _walk(self, prefix: str, after: str) -> Iterator[tuple[str, str]]:
         """Files as (key, path), ordered by their words, beginning after the key `after`."""
         try:

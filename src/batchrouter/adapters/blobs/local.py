@@ -92,6 +92,11 @@ class LocalBlobs:
         self._aged_after = found[-1] if len(found) == AGED_MAX else ""
         return [key for key in found if is_key(key.partition(TEMP_MARK)[0])]
 
+    async def clear_abandoned(self) -> int:
+        """Delete what dead processes left unfinished; returns how many. Only for whoever knows that all others are
+        dead, as the holder of a data folder's lock does."""
+        return await self.run(self._clear_abandoned)
+
     def close(self) -> None:
         """Waits for what is under way; nothing may be asked afterwards."""
         self._threads.shutdown()
@@ -136,6 +141,10 @@ class LocalBlobs:
     def _aged(self, older_than_ms: int, after: str) -> list[str]:
         with mapped("listing", after):
             return self._folder.aged(older_than_ms, after, AGED_MAX)
+
+    def _clear_abandoned(self) -> int:
+        with mapped("clearing", "unfinished writes"):
+            return self._folder.clear_abandoned()
 
     def _delete(self, keys: Sequence[str]) -> None:
         with mapped("deleting", ", ".join(keys[:3])):
