@@ -172,7 +172,15 @@ class TimedProtocol(H11Protocol):
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
-        """Never: an offer to upgrade is ignored, as RFC 9110 allows, and without a word in the log for each."""
+        """Never: an offer to upgrade is ignored, as RFC 9110 allows, and without a word in the log for each.
+
+        Asked once for each request, before the application sees it.
+        """
+        names = {name for name, _ in self.headers}
+        if b"transfer-encoding" in names and b"content-length" in names:
+            # Who forwards it may take the length for the truth and what we see behind the chunks for a part of this
+            # body: so there is no next request on this connection (RFC 9112, section 6.3).
+            self.conn._cstate.process_keep_alive_disabled()
         return False
 
 
