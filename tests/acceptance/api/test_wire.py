@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -70,6 +70,12 @@ def files(rig: Rig) -> list[Any]:
 def left_behind(rig: Rig) -> int:
     assert isinstance(rig.blobs, MemoryBlobs)
     return rig.blobs._unfinished_bytes
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def test_an_upload_that_offers_h2c_is_served_as_http_1_with_its_whole_body(rig: Rig) -> None:
@@ -207,10 +213,8 @@ def test_a_client_that_goes_away_in_the_middle_leaves_nothing(rig: Rig) -> None:
     body = form(LINE * 1000)
     with closing(connect(rig)) as connection:
         connection.sendall(upload_head(len(body)) + body[: len(body) // 2])
-    for _ in range(100):
-        if left_behind(rig) == 0:
-            break
-        time.sleep(0.01)
+        wait_until(lambda: left_behind(rig) > 0)
+    wait_until(lambda: left_behind(rig) == 0)
     assert (len(files(rig)), left_behind(rig)) == (before, 0)
 
 
