@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Mapping
@@ -42,17 +41,20 @@ class Server:
         self._api: ApiServer | None = None
 
     async def start(self, host: str, port: int) -> Ready:
+        """Listen, then begin to work. Raises OSError when the address is taken; nothing has been done then."""
         embedded = self._embedded
-        await embedded.start()
-        first_key = None
-        if self._env_key is None and not await embedded.has_keys():
-            _, first_key = await embedded.service.keys.create(DEFAULT_TENANT, Role.USER, "made at the first start")
         static = [StaticKey(self._token, Role.ADMIN, key_id="folder")]
         if self._env_key is not None:
             static.append(StaticKey(self._env_key, Role.USER, key_id=_env_key_id(self._env_key)))
         settings = ApiSettings(static_keys=tuple(static), version=version("batchrouter"))
         self._api = ApiServer(create_app(embedded.service, self._list_models, settings), settings)
+        await embedded.service.keys.tenant()
         port = await self._api.start(host, port)
+        await embedded.start()
+        first_key = None
+        # After everything that can fail: a key is told once, and a start that fails tells nothing.
+        if self._env_key is None and not await embedded.has_keys():
+            _, first_key = await embedded.service.keys.create(DEFAULT_TENANT, Role.USER, "made at the first start")
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         embedded.folder.announce(ServerNote(url, os.getpid(), self._token))
@@ -60,12 +62,14 @@ class Server:
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new work and end waiting requests; let calls and downloads finish for `grace_s`; then close."""
-        api = self._api
-        if api is not None:
-            api.begin_shutdown()
-            await asyncio.gather(self._embedded.worker.stop(grace_s), api.stop(grace_s))
-        else:
-            await self._embedded.worker.stop(grace_s)
+        clock = self._embedded.clock
+        until_s = clock.mono_s() + grace_s
+        if self._api is not None:
+            self._api.begin_shutdown()
+        await self._embedded.worker.stop(grace_s)
+        # Listening until here: whoever asks meanwhile is told to come back, and not that nobody is there.
+        if self._api is not None:
+            await self._api.stop(max(0.0, until_s - clock.mono_s()))
         await self._models.aclose()
         await self._embedded.close()
 

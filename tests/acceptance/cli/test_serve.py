@@ -7,8 +7,12 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 from time import monotonic
 from typing import Any
+
+import pytest
 
 from batchrouter.cli.client import Client
 from batchrouter.simulator import Rule, Script, Then
@@ -77,8 +81,11 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(shell: Shell) -> None:
     assert ended.code == 2
     assert f"cannot listen on 127.0.0.1:{port}" in ended.err
     assert "Traceback" not in ended.err
-    with shell.server("--data", "d"):
-        pass
+    assert "sk-br-" not in ended.out + ended.err
+    process = shell.start("serve", "--port", 0, "--data", "d")
+    assert "sk-br-" in lines_of(process, "Ctrl-C"), "the first start that works is the one that tells the key"
+    process.send_signal(signal.SIGTERM)
+    assert end(process).code == 0
 
 
 def test_a_wrong_setting_is_told_with_the_near_word(shell: Shell) -> None:
@@ -111,12 +118,16 @@ def test_sigterm_lets_calls_end_within_the_grace_and_a_second_one_does_not_wait(
 
         simulator.set_script(Script(rules=(Rule(then=Then(delay_s=60.0)),)))
         process = shell.start("serve", "--port", 0, "--json", "--data", "d")
-        batch_under_way(shell, ready(process) | {"first_key": server["first_key"]})
+        second = ready(process)
+        batch_under_way(shell, second | {"first_key": server["first_key"]})
         until(lambda: simulator.stats()["requests"] == 2, process)
         begun_s = monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
         assert "a second signal ends them now" in process.stderr.readline()
+        with pytest.raises(urllib.error.HTTPError) as told:
+            urllib.request.urlopen(f"{second['url']}/healthz", timeout=5)
+        assert told.value.code == 503
         # It may need a moment until it has begun to wait.
         again = threading.Timer(0.3, process.send_signal, (signal.SIGTERM,))
         again.start()

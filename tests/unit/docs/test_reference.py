@@ -44,7 +44,7 @@ def test_every_code_of_an_error_line_is_told() -> None:
     """What the closing of a batch writes, and what a lane writes for a line without a usable reply."""
     told = {row[0].strip("`") for row in table(ERRORS, "code") if row[-1] in ("yes", "no")}
     gaps = b"".join(gap_line(b"", 0, b'""', outcome) for outcome in (Outcome.EXPIRED, Outcome.CANCELLED)).decode()
-    lane = text(SOURCE / "engine" / "lane_runner.py")
+    lane = text(SOURCE / "engine" / "line_end.py")
     transport = re.search(r"^_TRANSPORT_CODES = \{(.*?)^\}", lane, re.MULTILINE | re.DOTALL)
     assert transport is not None
     found = set(re.findall(r'"code":"(\w+)"', gaps + lane)) | set(re.findall(r': "(\w+)"', transport[1]))
