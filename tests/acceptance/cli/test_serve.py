@@ -127,7 +127,8 @@ def test_sigterm_lets_calls_end_within_the_grace_and_a_second_one_does_not_wait(
         assert "a second signal ends them now" in process.stderr.readline()
         with pytest.raises(urllib.error.HTTPError) as told:
             urllib.request.urlopen(f"{second['url']}/healthz", timeout=5)
-        assert told.value.code == 503
+        with told.value as answer:
+            assert answer.code == 503
         # It may need a moment until it has begun to wait.
         again = threading.Timer(0.3, process.send_signal, (signal.SIGTERM,))
         again.start()
