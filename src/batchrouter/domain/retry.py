@@ -29,8 +29,9 @@ class Kind(Enum):
     UNREACHED = "unreached"
     """No connection was made and nothing was sent: as BUSY, but the upstream does not even speak."""
     FORBIDDEN = "forbidden"
-    """A 403 whose code does not say whom it means: some providers refuse a key with it, some a single prompt
-    (Together: a context too long). While the lane answers others it is the line's, and counted; else the lane's."""
+    """A 403, 404 or 405 whose code does not say whom it means. With a 403 some providers refuse a key, some a single
+    prompt (Together: a context too long); a 404 is a wrong base URL for every line, or something that one body names.
+    While the lane answers others it is the line's, and counted; else the lane's."""
     LANE_DOWN = "lane_down"
     """Key, credit or address: only a person can mend it. The lane pauses, its lines stay unsettled."""
     RESEND = "resend"
@@ -139,6 +140,9 @@ _LINE_CODES = frozenset(
         "request_too_large",
     }
 )
+# OpenAI's type of nearly every refusal, a path that it does not know included: tells nothing beside these statuses.
+_TOO_VAGUE = "invalid_request_error"
+_NOT_SERVED = frozenset({404, 405})
 _BUSY_CODES = frozenset({"overloaded_error", "rate_limit_error", "rate_limit_exceeded", "slow_down"})
 _BUSY = frozenset({429, 503, 529})
 _TRANSIENT = frozenset({0, 408, 409, 425, 499})
@@ -198,6 +202,8 @@ def _kind_of_reply(status: int, code: str) -> Kind:
         return Kind.LANE_DOWN
     if status == 403:
         return Kind.LINE_FAULT if code in _LINE_CODES else Kind.FORBIDDEN
+    if status in _NOT_SERVED:
+        return Kind.LINE_FAULT if code in _LINE_CODES and code != _TOO_VAGUE else Kind.FORBIDDEN
     if status in _TRANSIENT or (status >= 500 and status not in _NEVER_BETTER):
         return Kind.TRANSIENT
     return Kind.LINE_FAULT
@@ -227,6 +233,8 @@ def reason_of(status: int | None, code: str | None, error: TransportError | None
         return f"the account has no credit or has reached its limit of spending ({told})"
     if status == 403:
         return f"the upstream does not permit this key, model or region ({told})"
+    if status in _NOT_SERVED:
+        return f"the path is not served: check base_url ({told})"
     if status is not None and 300 <= status < 400:
         return f"the upstream redirects ({told}): set base_url to where it really is"
     if status in _BUSY:

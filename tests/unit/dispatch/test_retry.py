@@ -51,11 +51,11 @@ def step(kind: Kind, lane: LaneView, tries: Tries = NO_TRIES, *, told_s: float |
     ("kind", "statuses"),
     [
         (Kind.OK, [200, 201]),
-        (Kind.LINE_FAULT, [400, 404, 405, 410, 413, 415, 422, 501]),
+        (Kind.LINE_FAULT, [400, 410, 413, 415, 422, 501]),
         (Kind.TRANSIENT, [0, 408, 409, 425, 499, 500, 502, 504, 520, 521, 522, 523, 524]),
         (Kind.BUSY, [429, 503, 529]),
         (Kind.LANE_DOWN, [401, 402, 301, 302, 308]),
-        (Kind.FORBIDDEN, [403]),
+        (Kind.FORBIDDEN, [403, 404, 405]),
     ],
 )
 def test_every_status_has_its_kind(kind: Kind, statuses: list[int]) -> None:
@@ -78,6 +78,10 @@ def test_every_status_has_its_kind(kind: Kind, statuses: list[int]) -> None:
         (403, "context_length_exceeded", Kind.LINE_FAULT),
         (403, "permission_error", Kind.FORBIDDEN),
         (404, "model_not_found", Kind.LINE_FAULT),
+        (404, "unknown_url", Kind.FORBIDDEN),
+        (404, "Not Found", Kind.FORBIDDEN),
+        (404, "invalid_request_error", Kind.FORBIDDEN),
+        (405, "invalid_request_error", Kind.FORBIDDEN),
         (500, "overloaded_error", Kind.BUSY),
         (500, "insufficient_quota", Kind.TRANSIENT),
     ],
@@ -193,6 +197,15 @@ def test_a_403_is_the_lines_only_while_the_lane_answers_others() -> None:
     assert isinstance(paused, PauseLane)
     assert not paused.certain
     assert isinstance(step(Kind.FORBIDDEN, UNTRIED, Tries(counted=7, first_sent_s=-1e6)), PauseLane)
+
+
+def test_a_wrong_base_url_pauses_the_lane_and_says_so() -> None:
+    """A path that nobody serves is no fault of the fifty thousand lines that were sent to it."""
+    reason = reason_of(404, "unknown_url")
+    assert reason == "the path is not served: check base_url (404 unknown_url)"
+    assert isinstance(step(classify(404, "unknown_url"), UNTRIED), PauseLane)
+    assert isinstance(step(classify(405), SILENT, Tries(counted=7)), PauseLane)
+    assert step(classify(404, "unknown_url"), ANSWERING, Tries(counted=7)) == Settle(), "others are answered there"
 
 
 def test_a_lost_idle_connection_resends_at_once_and_not_for_ever() -> None:
