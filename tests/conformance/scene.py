@@ -250,7 +250,7 @@ class Scene:
 
     def finish(self, worker: str, duty: Duty) -> bool:
         output, error = self.files_for(duty.batch_id)
-        return self.ledger.finish(worker, duty, output, error, None, self.now)
+        return self.ledger.finish(worker, duty, output, error, self.now)
 
     def end(self, worker: str, batch_id: str, event: BatchEvent) -> Batch:
         """Close, seal, fill and finish."""

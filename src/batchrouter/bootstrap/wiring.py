@@ -93,7 +93,6 @@ def service_limits(config: Config) -> ServiceLimits:
 def engine_settings(config: Config) -> EngineSettings:
     return EngineSettings(
         budget_bytes=config.batches.memory_bytes,
-        shutdown_grace_s=config.server.shutdown_grace_s,
         limits=batch_limits(config),
         retry=RetrySettings(max_attempts=config.batches.max_attempts),
     )

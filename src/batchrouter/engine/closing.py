@@ -72,7 +72,6 @@ class Closer:
             duty,
             self._file(duty, FileRole.OUTPUT, output_bytes, now_ms),
             self._file(duty, FileRole.ERROR, error_bytes, now_ms),
-            None,
             now_ms,
         )
 

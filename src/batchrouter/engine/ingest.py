@@ -36,7 +36,8 @@ async def decide(duty: Duty, blobs: Blobs, router: Router, limits: BatchLimits) 
     if validation.error_count:
         return Rejection(errors=tuple(validation.errors))
     models = {lane.model for lane in validation.lanes}
-    return planner.plan(models.pop() if len(models) == 1 else None)
+    model = models.pop() if len(models) == 1 else ""
+    return planner.plan(model or None)
 
 
 def _no_file(file_id: str) -> BatchError:

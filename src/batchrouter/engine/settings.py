@@ -26,10 +26,8 @@ class EngineSettings:
     inline_bytes: int = 32 * 1024
     budget_bytes: int = 48 * MIB
     close_grace_s: float = 1.0
-    shutdown_grace_s: float = 30.0
     output_expires_s: int = 30 * 86_400
     linger_ms: int = 3_600_000
     sweep_every_s: float = 60.0
     limits: BatchLimits = field(default_factory=BatchLimits)
-    endpoints: tuple[str, ...] = ()
     retry: RetrySettings = field(default_factory=RetrySettings)

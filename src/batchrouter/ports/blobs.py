@@ -13,14 +13,6 @@ class BlobWriter(Protocol):
         """Append. Raises `BlobFull` when no room is left; the writer is then aborted."""
         ...
 
-    async def read_back(self, offset: int, length: int) -> bytes:
-        """Bytes that were written so far, for a second look before `commit` (equal hashes, patches)."""
-        ...
-
-    async def patch(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes already written, before `commit`."""
-        ...
-
     async def commit(self) -> None:
         """Make the blob durable and visible, atomically: after a crash it is there whole, or not at all."""
         ...

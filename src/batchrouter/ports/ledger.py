@@ -73,9 +73,7 @@ class Ledger(Protocol):
         this duty. A repeat changes nothing."""
         ...
 
-    def finish(
-        self, worker: str, duty: Duty, output: File | None, error: File | None, model: str | None, now_ms: int
-    ) -> bool:
+    def finish(self, worker: str, duty: Duty, output: File | None, error: File | None, now_ms: int) -> bool:
         """End a sealed batch whose every line is done (or which was never planned): insert the file rows, set their
         ids, the final state and its time, all at once. False: it had ended already."""
         ...

@@ -126,7 +126,7 @@ class Hand:
         output = sum(home.output_bytes for home in ranges)
         error = sum(home.error_bytes for home in ranges)
         assert self.ledger.finish(
-            WORKER, duty, self._file(FileRole.OUTPUT, output), self._file(FileRole.ERROR, error), None, self.now
+            WORKER, duty, self._file(FileRole.OUTPUT, output), self._file(FileRole.ERROR, error), self.now
         )
 
     def complete(self, *, inline: bool = True) -> Batch:

@@ -85,24 +85,6 @@ async def test_a_commit_replaces_what_was_there(blobs: Blobs) -> None:
     assert await blobs.read("k", 0, 99) == b"newer"
 
 
-async def test_written_bytes_can_be_read_back_and_patched(blobs: Blobs) -> None:
-    """Before the commit, wherever they are by then; writing goes on at the end."""
-    writer = await blobs.create("k")
-    await writer.write(b"0123456789")
-    assert await writer.read_back(3, 4) == b"3456"
-    assert await writer.read_back(8, 99) == b"89"
-    await writer.patch(2, b"ab")
-    await writer.write(b"x" * MIB)
-    assert await writer.read_back(0, 12) == b"01ab456789xx"
-    await writer.patch(9, b"YZ")
-    await writer.write(b"end")
-    with pytest.raises(ValueError):
-        await writer.patch(MIB + 12, b"ab")
-    await writer.commit()
-    assert await blobs.read("k", 0, 12) == b"01ab45678YZx"
-    assert await blobs.read("k", MIB + 9, 99) == b"xend"
-
-
 async def test_a_small_blob_is_put_whole(blobs: Blobs) -> None:
     """From its parts, in order, more of them than one system call takes."""
     parts = [b"%d," % number for number in range(3000)]

@@ -200,7 +200,7 @@ def test_an_unsealed_or_unfilled_batch_does_not_end(scene: Scene) -> None:
 
 
 def test_finishing_makes_files_ids_and_state_at_once(scene: Scene) -> None:
-    """The files are there as given, the batch names them, its model and its time are set; a repeat changes nothing."""
+    """The files are there as given, the batch names them and its time is set; a repeat changes nothing."""
     worker = expired(scene)
     claim = scene.claim_one(worker)
     scene.settle(worker, "b1", [record(claim, 0)])
@@ -208,15 +208,15 @@ def test_finishing_makes_files_ids_and_state_at_once(scene: Scene) -> None:
     scene.ledger.seal(worker, duty)
     scene.fill_gaps(worker, duty, Outcome.EXPIRED)
     output, error = scene.files_for("b1")
-    assert scene.ledger.finish(worker, duty, output, error, "fast-2024", scene.now)
+    assert scene.ledger.finish(worker, duty, output, error, scene.now)
     batch = scene.batch("b1")
-    assert (batch.state, batch.expired_ms, batch.model) == (BatchState.EXPIRED, scene.now, "fast-2024")
+    assert (batch.state, batch.expired_ms) == (BatchState.EXPIRED, scene.now)
     assert (batch.output_file_id, batch.error_file_id) == ("b1.output", "b1.error")
     kept = scene.catalog.file(TENANT, "b1.error", scene.now)
     assert kept is not None
     assert (kept.bytes, kept.batch_id, kept.role) == (3 * 40, "b1", "error")
     before = scene.picture("b1")
-    assert not scene.ledger.finish(worker, duty, output, error, "other", scene.now + 1)
+    assert not scene.ledger.finish(worker, duty, output, error, scene.now + 1)
     assert scene.picture("b1") == before
 
 

@@ -109,7 +109,7 @@ def test_a_final_batch_never_changes(scene: Scene, state: BatchState, closing: B
     assert not scene.has_duty("w1", "b1")
     assert scene.claim("w1") == []
     with suppress(StaleLease):
-        assert not scene.ledger.finish("w1", duty, None, None, None, scene.now + 1)
+        assert not scene.ledger.finish("w1", duty, None, None, scene.now + 1)
     gaps = gap_records(duty, a_plan("b1").ranges, Outcome.FAILED)
     assert scene.settle("w1", "b1", gaps, duty_epoch=duty.duty_epoch).admitted == 0
     assert scene.picture("b1") == before

@@ -183,7 +183,7 @@ class Life:
             self.ledger("settle", worker, draft_of(duty.batch_id, gaps, duty_epoch=duty.duty_epoch), self.now)
         output = self.result(duty, FileRole.OUTPUT) if self.likely(0.7) else None
         error = self.result(duty, FileRole.ERROR) if output is None or self.likely(0.7) else None
-        if self.ledger("finish", worker, duty, output, error, self.chance.choice([None, "m"]), self.now):
+        if self.ledger("finish", worker, duty, output, error, self.now):
             self.files += [(file.tenant_id, file.id) for file in (output, error) if file is not None]
 
     def result(self, duty: Duty, role: FileRole) -> File:

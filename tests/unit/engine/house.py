@@ -168,12 +168,6 @@ class _DyingWriter:
         await self._writer.write(data)
         self._process.behind("blob.write", number)
 
-    async def read_back(self, offset: int, length: int) -> bytes:
-        return await self._writer.read_back(offset, length)
-
-    async def patch(self, offset: int, data: bytes) -> None:
-        await self._writer.patch(offset, data)
-
     async def commit(self) -> None:
         await asyncio.sleep(0)
         self._process.before("blob.commit")

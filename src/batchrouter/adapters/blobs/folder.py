@@ -340,10 +340,3 @@ def read_all(fd: int, offset: int, length: int) -> bytes:
         pieces.append(data)
         got += len(data)
     return b"".join(pieces)
-
-
-def overwrite_all(fd: int, offset: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done

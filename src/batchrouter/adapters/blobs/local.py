@@ -20,7 +20,6 @@ from batchrouter.adapters.blobs.folder import (
     Hold,
     Unfinished,
     mapped,
-    overwrite_all,
     read_all,
     write_all,
 )
@@ -163,7 +162,6 @@ class _LocalWriter:
         self._lock = threading.Lock()
         self._parts: list[bytes] = []
         self._collected = 0
-        self._written = 0
         self._temp: Unfinished | None = None
         self._open = True
 
@@ -173,18 +171,6 @@ class _LocalWriter:
         self._collected += len(data)
         if self._collected >= WRITE_BYTES:
             await self._step(self._flush)
-
-    async def read_back(self, offset: int, length: int) -> bytes:
-        self._require_open()
-        check_span(offset, length)
-        return await self._step(self._read_back, offset, length)
-
-    async def patch(self, offset: int, data: bytes) -> None:
-        self._require_open()
-        check_span(offset, len(data))
-        if offset + len(data) > self._written + self._collected:
-            raise ValueError(f"only what was written can be patched: {self._written + self._collected} bytes so far")
-        await self._step(self._patch, offset, data)
 
     async def commit(self) -> None:
         self._require_open()
@@ -222,16 +208,9 @@ class _LocalWriter:
         """Bring all that was collected to the file."""
         if self._temp is None:
             self._temp = self._folder.begin(self._key)
-        parts, self._parts, collected, self._collected = self._parts, [], self._collected, 0
+        parts, self._parts, self._collected = self._parts, [], 0
         write_all(self._temp.fd, parts)
-        self._written += collected
         return self._temp
-
-    def _read_back(self, offset: int, length: int) -> bytes:
-        return read_all(self._flush().fd, offset, length)
-
-    def _patch(self, offset: int, data: bytes) -> None:
-        overwrite_all(self._flush().fd, offset, data)
 
     def _commit(self) -> None:
         self._folder.seal(self._flush())

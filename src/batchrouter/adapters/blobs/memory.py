@@ -94,18 +94,6 @@ class _MemoryWriter:
             raise
         self._data += data
 
-    async def read_back(self, offset: int, length: int) -> bytes:
-        self._require_open()
-        check_span(offset, length)
-        return bytes(self._data[offset : offset + length])
-
-    async def patch(self, offset: int, data: bytes) -> None:
-        self._require_open()
-        check_span(offset, len(data))
-        if offset + len(data) > len(self._data):
-            raise ValueError(f"only what was written can be patched: {len(self._data)} bytes so far")
-        self._data[offset : offset + len(data)] = data
-
     async def commit(self) -> None:
         self._require_open()
         data = bytes(self._data)

@@ -72,9 +72,7 @@ class Duties(Part):
         row.sealed = True
 
     @atomic
-    def finish(
-        self, worker: str, duty: Duty, output: File | None, error: File | None, model: str | None, now_ms: int
-    ) -> bool:
+    def finish(self, worker: str, duty: Duty, output: File | None, error: File | None, now_ms: int) -> bool:
         known = self._state.batches.get(duty.batch_id)
         if known is not None and known.final:
             return False
@@ -98,7 +96,6 @@ class Duties(Part):
             now_ms,
             output_file_id=None if output is None else output.id,
             error_file_id=None if error is None else error.id,
-            model=row.batch.model if model is None else model,
         )
         row.free_duty()
         return True

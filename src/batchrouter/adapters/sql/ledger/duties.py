@@ -27,7 +27,7 @@ _DUTY = sa.select(
     batches.c.closing, batches.c.sealed, batches.c.planned, batches.c.endpoint, batches.c.input_file_id,
     batches.c.input_blob_key, batches.c.input_index_key, batches.c.input_bytes, batches.c.output_expires_after_s,
     batches.c.total, batches.c.done, batches.c.expires_ms, batches.c.finalizing_ms, batches.c.cancelling_ms,
-    batches.c.next_event, batches.c.live, batches.c.model,
+    batches.c.next_event, batches.c.live,
 )  # fmt: skip
 _DUTY_OF_BATCH = _DUTY.where(batches.c.id == param("batch")).with_for_update()
 _needs_step = (
@@ -118,11 +118,8 @@ class Duties(Verbs):
                 tx.execute(_NOTHING_WAITS, {"batch": batch.seq})
                 tx.execute(_CHANGE, {"batch": batch.seq, "sealed": True})
 
-    def finish(
-        self, worker: str, duty: Duty, output: File | None, error: File | None, model: str | None, now_ms: int
-    ) -> bool:
-        """`model` None leaves the batch's model as it is. Raises StoreError for a batch that is not ready to end. The
-        duty is freed."""
+    def finish(self, worker: str, duty: Duty, output: File | None, error: File | None, now_ms: int) -> bool:
+        """Raises StoreError for a batch that is not ready to end. The duty is freed."""
         with self._db.write() as tx:
             batch = _find(tx, duty)
             if not batch.live:
@@ -148,7 +145,6 @@ class Duties(Verbs):
                 now_ms,
                 output_file_id=None if output is None else output.id,
                 error_file_id=None if error is None else error.id,
-                model=batch.model if model is None else model,
                 purge_ms=now_ms if gone else None,
                 **_free(batch),
             )
