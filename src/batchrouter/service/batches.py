@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
+from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.errors import ApiError
 from batchrouter.ports.calls import Calls
@@ -123,9 +125,33 @@ class Batches:
         if batch is None:
             return None
         shares = self._catalog.lane_shares(batch_id) if batch.total else []
-        if batch.state in BATCH_FINAL:  # what workers wrote down may be a second old
-            shares = [replace(share, waiting=0, in_flight=0, retrying=0) for share in shares]
-        return BatchView(batch, tuple(shares))
+        return BatchView(batch, tuple(shares_told(batch, shares)))
+
+
+def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
+    """The shares without what contradicts the batch: what workers wrote down of their calls may be a second old.
+
+    A final batch has no lines left, and no reason to wait. Of another, no more lines wait, are in flight or are to be
+    tried again than are not done; too many are only told where nothing waits, since the store makes good the rest.
+    """
+    if batch.state in BATCH_FINAL:
+        rested = LaneState.OPEN.value
+        return [
+            replace(share, waiting=0, in_flight=0, retrying=0, state=rested, reason=None, until_ms=None)
+            for share in shares
+        ]
+    undone = sum(share.waiting + share.in_flight + share.retrying for share in shares)
+    too_many = undone + sum(share.done for share in shares) - batch.total
+    told = []
+    for share in shares:
+        if too_many > 0 and not share.waiting:
+            in_flight = max(0, share.in_flight - too_many)
+            too_many -= share.in_flight - in_flight
+            retrying = max(0, share.retrying - max(0, too_many))
+            too_many -= share.retrying - retrying
+            share = replace(share, in_flight=in_flight, retrying=retrying)
+        told.append(share)
+    return told
 
 
 def no_such_batch(batch_id: str) -> ApiError:
