@@ -289,17 +289,20 @@ def next_step(
 def _is_the_lines(kind: Kind, sent_s: float, waited_s: float, lane: LaneView, settings: RetrySettings) -> bool:
     """Whether a failure counts against the line.
 
-    Yes, when the lane answered others meanwhile; no, when others fail as well. A line that nobody else can be held
-    against, the last of its batch say, would otherwise wait for its deadline: it is blamed if the lane had ever
-    answered, and, for a failure that is not a refusal, when it has waited long enough.
+    Yes, when the lane answered others meanwhile; no, when others fail as well. The last lines of a batch would then
+    wait for their deadline, because there is nobody left to be answered, and two bad ones are each other's witness
+    that it is the lane. So a line that nobody can be held against is blamed if the lane had ever answered; and
+    patience has an end: after `alone_patience_s` a failure counts, in a lane that never answered only if no other
+    line fails. A lane that is down is asked with one line at a time, and with another each time, so an outage of
+    hours takes no line of a batch that has many left. A refusal is never counted for having waited.
     """
     if lane.last_answer_s > sent_s:
         return True
-    if lane.others_failing:
-        return False
-    if lane.last_answer_s > float("-inf"):
+    ever_answered = lane.last_answer_s > float("-inf")
+    if ever_answered and not lane.others_failing:
         return True
-    return kind is not Kind.FORBIDDEN and waited_s >= settings.alone_patience_s
+    patient = kind is Kind.FORBIDDEN or waited_s < settings.alone_patience_s
+    return not patient and (ever_answered or not lane.others_failing)
 
 
 def _backoff(nth: int, base_s: float, max_s: float, chance: float) -> float:

@@ -168,6 +168,15 @@ def test_the_last_line_of_a_lane_does_not_wait_for_its_deadline() -> None:
     assert step(Kind.TRANSIENT, UNTRIED, Tries(counted=7, first_sent_s=-200.0)) == Settle()
 
 
+def test_two_bad_lines_at_the_end_are_not_each_others_excuse_for_ever() -> None:
+    """Each says that it is the lane; after five minutes a failure counts, if the lane had ever answered anybody."""
+    silent_from_the_start = LaneView(NEVER, others_failing=True)
+    assert isinstance(step(Kind.TRANSIENT, SILENT, Tries(counted=7, first_sent_s=-99.0)), Again)
+    assert step(Kind.TRANSIENT, SILENT, Tries(counted=7, first_sent_s=-100.0)) == Settle()
+    assert isinstance(step(Kind.TRANSIENT, silent_from_the_start, Tries(counted=7, first_sent_s=-1e6)), Again)
+    assert isinstance(step(Kind.FORBIDDEN, SILENT, Tries(counted=7, first_sent_s=-1e6)), PauseLane)
+
+
 def test_busy_and_refused_connections_are_never_counted_and_wait_as_told() -> None:
     """Retry-After is obeyed and barely stretched; without it the wait stays short, because the lane is paced."""
     for kind in (Kind.BUSY, Kind.UNREACHED):

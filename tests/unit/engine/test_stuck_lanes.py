@@ -7,6 +7,7 @@ import json
 import pytest
 
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.pacing import Pacing
 from batchrouter.errors import BlobError, ConnectFailed, ConnectionLost, ReplyTimeout, ReplyTooLarge
 from tests.unit.engine.house import Answer, House, Process, chat, cut_ranges, echo, model_of, question, refuse
 
@@ -83,6 +84,37 @@ async def test_a_poison_line_fails_after_eight_tries_with_its_last_reply_and_hol
     assert sum(question(body) == "question 7" for body in house.sent) == 8
     assert len(house.log) == 307
     await house.check_whole(batch_id)
+
+
+async def test_two_bad_lines_at_the_end_of_a_batch_do_not_hold_it_open() -> None:
+    """When the healthy lines have run out nobody is left to be answered; the batch still ends within half an hour."""
+
+    def upstream(body: bytes) -> Answer:
+        bad = question(body) in ("question 18", "question 19")
+        return refuse(500, "oops", delay_s=0.1) if bad else echo(body, delay_s=0.1)
+
+    house = House(upstream, pacing=Pacing(fixed_in_flight=1))
+    await house.new_worker()
+    batch_id = await house.create(chat(20))
+    start_s = house.clock.mono_s()
+    await house.run(batch_id, limit=20_000)
+    assert house.clock.mono_s() - start_s < 1800
+    assert [error["custom_id"] for error in await house.errors(batch_id)] == ["line-18", "line-19"]
+    await house.check_whole(batch_id)
+
+
+async def test_an_outage_of_hours_takes_no_line_of_a_batch_that_has_many_left() -> None:
+    """The lane had answered before, so failures count after a while; but each probe asks with another line."""
+    broken = False
+    house = House(lambda body: refuse(500, delay_s=0.1) if broken else echo(body, delay_s=0.1))
+    await house.new_worker()
+    batch_id = await house.create(chat(400))
+    await house.run_until(lambda: len(house.done(batch_id)) > 30)
+    broken = True
+    await house.run_for(3 * 3600)
+    broken = False
+    await house.run(batch_id)
+    assert house.batch(batch_id).completed == 400
 
 
 async def test_a_lane_that_fails_for_everybody_counts_nothing_against_its_lines() -> None:
