@@ -96,7 +96,11 @@ class Link(Protocol):
 
 
 class Transport(Protocol):
-    """All links of a process. Belongs to the event loop that first uses it."""
+    """All links of a process. Belongs to the event loop that first uses it.
+
+    May bound the connections of all links together. Links that want more than there is then come to equal shares: one
+    that waits is given the idle connections of others, and those of richer links as their replies end.
+    """
 
     def link(self, origin: Origin, settings: LinkSettings) -> Link:
         """The link of this origin and these settings: the same object for the same arguments.

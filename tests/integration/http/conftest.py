@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,10 @@ class Way:
         """Whether a connection serves more than one call."""
         return self.name == "direct"
 
-    def transport(self, upstream: Upstream) -> Transport:
+    def transport(self, upstream: Upstream, max_connections: int = sys.maxsize) -> Transport:
         if self.name == "direct":
-            return DirectTransport()
-        return ProxiedTransport(lambda origin: f"http://127.0.0.1:{upstream.port}")
+            return DirectTransport(max_connections)
+        return ProxiedTransport(lambda origin: f"http://127.0.0.1:{upstream.port}", max_connections)
 
     def link(self, transport: Transport, upstream: Upstream, settings: LinkSettings) -> Link:
         if self.name == "direct":

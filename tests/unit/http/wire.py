@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -18,9 +19,10 @@ HEAD = b"POST /v1/x HTTP/1.1\r\nhost: upstream\r\naccept-encoding: identity\r\nc
 class Wire(asyncio.Transport):
     """One connection's far end: what was written to it, and the reads it gives."""
 
-    def __init__(self, protocol: Connection) -> None:
+    def __init__(self, protocol: Connection, port: int) -> None:
         super().__init__()
         self.protocol = protocol
+        self.port = port
         self.written = b""
         self.unsent = 0
         self.closed = False
@@ -68,20 +70,25 @@ class Wire(asyncio.Transport):
 
 
 class Wires:
-    """A link and the connections it has opened, in order; with `refuse` set it opens none."""
+    """A link and the connections it has opened, in order; with `refuse` set it opens none.
 
-    def __init__(self, settings: LinkSettings, scheme: str = "http") -> None:
+    Further links of its transport open theirs here too; `port` tells whose they are.
+    """
+
+    def __init__(self, settings: LinkSettings, scheme: str = "http", max_connections: int = sys.maxsize) -> None:
         self.opened: list[Wire] = []
-        self.transport = DirectTransport()
+        self.transport = DirectTransport(max_connections)
         self.link: DirectLink = self.transport.link(Origin(scheme, "127.0.0.1", 80), settings)
         self.refuse: OSError | None = None
         asyncio.get_running_loop().create_connection = self._connect  # type: ignore[method-assign,assignment]
 
-    async def _connect(self, factory: Callable[[], Connection], *where: Any, **how: Any) -> tuple[Wire, Connection]:
+    async def _connect(
+        self, factory: Callable[[], Connection], host: str, port: int, **how: Any
+    ) -> tuple[Wire, Connection]:
         if self.refuse is not None:
             raise self.refuse
         protocol = factory()
-        wire = Wire(protocol)
+        wire = Wire(protocol, port)
         self.opened.append(wire)
         protocol.connection_made(wire)
         return wire, protocol

@@ -307,7 +307,8 @@ class Connection(asyncio.BufferedProtocol):
         self.call = call.owner = None
         self._sink = _NOBODY
         # A reply that came before its request was wholly written leaves a rest that must not precede the next.
-        if keep and not self.closing and not (self._split and self._unsent()):
+        rest = self._split and self._unsent()
+        if keep and not self.closing and not rest and not (link.owes and link.pays()):
             self.since_s = link.now_s
             link.free[self] = None
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
+import sys
 
 from batchrouter.adapters.http.link import DirectLink
+from batchrouter.adapters.http.room import Room
+from batchrouter.adapters.http.tls import tls_context
 from batchrouter.domain.origin import Origin
-from batchrouter.errors import ConfigError
 from batchrouter.ports.transport import LinkSettings
 
 PLAIN_BUFFER_BYTES = 64 * 1024
@@ -16,9 +17,13 @@ record. A smaller buffer silently loses the tail of a reply when the upstream cl
 
 
 class DirectTransport:
-    """Links of our own connections. The buffers live as long as the transport: 64 KiB, and 512 KiB once TLS is used."""
+    """Links of our own connections, together never more than `max_connections` open or being opened.
 
-    def __init__(self) -> None:
+    The buffers live as long as the transport: 64 KiB, and 512 KiB once TLS is used.
+    """
+
+    def __init__(self, max_connections: int = sys.maxsize) -> None:
+        self._room = Room(max_connections)
         self._links: dict[tuple[Origin, LinkSettings], DirectLink] = {}
         self._plain = memoryview(bytearray(PLAIN_BUFFER_BYTES))
         self._tls: memoryview | None = None
@@ -27,7 +32,8 @@ class DirectTransport:
         link = self._links.get((origin, settings))
         if link is None:
             context = tls_context(origin)
-            link = DirectLink(origin, settings, context, self._plain if context is None else self._tls_buffer())
+            buffer = self._plain if context is None else self._tls_buffer()
+            link = DirectLink(origin, settings, context, buffer, self._room)
             self._links[origin, settings] = link
         return link
 
@@ -39,20 +45,3 @@ class DirectTransport:
         if self._tls is None:
             self._tls = memoryview(bytearray(TLS_BUFFER_BYTES))
         return self._tls
-
-
-def tls_context(origin: Origin) -> ssl.SSLContext | None:
-    """What an origin's TLS trusts; None for a plain one. Raises `ConfigError` when it cannot be made."""
-    if origin.scheme == "http":
-        return None
-    if origin.scheme != "https":
-        raise ConfigError(f"an upstream's address begins with http:// or https://, not with {origin.scheme}://")
-    try:
-        context = ssl.create_default_context(cafile=origin.ca_file)
-    except OSError as error:
-        raise ConfigError(f"ca_file {origin.ca_file} of {origin.host} cannot be used: {error}") from error
-    if not origin.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context

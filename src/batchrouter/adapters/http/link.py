@@ -14,6 +14,7 @@ from batchrouter.adapters.http.connection import Connection, LaneCall
 from batchrouter.errors import ConnectFailed, ReplyTimeout, TransportError
 
 if TYPE_CHECKING:
+    from batchrouter.adapters.http.room import Room
     from batchrouter.domain.origin import Origin
 from batchrouter.ports.transport import LinkSettings, Sink
 
@@ -37,20 +38,24 @@ class Waiting(NamedTuple):
 
 
 class DirectLink:
-    """One origin's connections, straight to it. `now_s` is the loop's time at the last tick."""
+    """One origin's connections, straight to it. `now_s` is the loop's time at the last tick; `owes` that the next
+    connection which becomes idle may be needed by another link (`pays`)."""
 
     def __init__(
-        self, origin: Origin, settings: LinkSettings, context: ssl.SSLContext | None, buffer: memoryview
+        self, origin: Origin, settings: LinkSettings, context: ssl.SSLContext | None, buffer: memoryview, room: Room
     ) -> None:
         self.settings = settings
         self.tls = context is not None
         self.now_s = 0.0
+        self.owes = False
         # Dicts for their order: the newest idle connection is used first, the oldest waiting call is served first.
         self.free: dict[Connection, None] = {}
         self.waiting: OrderedDict[LaneCall, Waiting] = OrderedDict()
         self._origin = origin
         self._context = context
         self._buffer = buffer
+        self._room = room
+        room.join(self)
         self._name = f"{origin.scheme}://{origin.host}:{origin.port}"
         self._connections_max = settings.max_tls_connections if self.tls else settings.max_connections
         self._opening_max = settings.tls_opening_max if self.tls else settings.max_connections
@@ -130,6 +135,7 @@ class DirectLink:
         """A connection is gone."""
         self.free.pop(connection, None)
         self._connections.discard(connection)
+        self._room.give_back()
         if self._emptied is not None and not self._connections and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -157,26 +163,45 @@ class DirectLink:
             call, (_, since_s, sink, head, body) = self.waiting.popitem(last=False)
             call.owner = connection = self.free.popitem()[0]
             connection.start(call, sink, since_s, head, body)
+        for _ in range(self.wanted()):
+            if not self._room.take(self):
+                return
+            self.open_one()
+
+    def wanted(self) -> int:
+        """How many more to open, by this link's own limits; none when 0 or less."""
+        if self._closed:
+            return 0
         wanted = min(len(self.waiting), self._opening_max) - self._opening
-        room = self._connections_max - len(self._connections) - self._opening
-        for _ in range(min(wanted, room)):
-            self._opening += 1
-            task = self._running_loop().create_task(self._open(self._turn))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        return min(wanted, self._connections_max - len(self._connections) - self._opening)
+
+    def open_one(self) -> None:
+        """Begin to open a connection for which there is room."""
+        self._opening += 1
+        task = self._running_loop().create_task(self._open(self._turn))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def pays(self) -> bool:
+        """Whether a connection that became idle just now is given up for another link."""
+        return self._room.pay(self)
 
     async def _open(self, turn: int) -> None:
         """Open one connection; `turn` is the last call that was waiting when this began."""
         try:
             await self._connect()
         except asyncio.CancelledError:
-            self._opening -= 1
+            self._not_made()
             raise
         except Exception as error:
-            self._opening -= 1
+            self._not_made()
             self._addresses = []
             self._not_opened(turn, error)
             self.pump()
+
+    def _not_made(self) -> None:
+        self._opening -= 1
+        self._room.give_back()
 
     def _not_opened(self, turn: int, error: Exception) -> None:
         """Fail the longest waiting call; when nothing stands, all that were waiting before the attempt began."""
@@ -273,6 +298,9 @@ class DirectLink:
         self._give_up_waiting(late_s)
         if self._closed:
             return
+        if self.waiting:
+            # Nobody tells when another link falls idle: that would cost every reply.
+            self._room.seek(self)
         if busy or self.waiting or self._opening:
             self._timer = loop.call_later(self._tick_s, self._tick)
             return

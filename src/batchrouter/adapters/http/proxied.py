@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from batchrouter.adapters.http.direct import DirectTransport, tls_context
+from batchrouter.adapters.http.direct import DirectTransport
 from batchrouter.adapters.http.environment import proxy_rules
 from batchrouter.adapters.http.link import note_sink
+from batchrouter.adapters.http.tls import tls_context
 from batchrouter.domain.origin import Origin
 from batchrouter.errors import (
     ConnectFailed,
@@ -35,21 +37,29 @@ _PLAIN_BODY_MAX = 1024 * 1024
 _NOT_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
-def transport_for(env: Mapping[str, str]) -> Transport:
-    """The transport that this environment asks for: straight, or through its proxies.
+def transport_for(env: Mapping[str, str], max_connections: int = sys.maxsize) -> Transport:
+    """The transport that this environment asks for: straight, or through its proxies; with at most so many
+    connections.
 
     Raises `ConfigError` when it asks for a kind of proxy that we do not speak.
     """
     proxy_for = proxy_rules(env)
-    return DirectTransport() if proxy_for is None else ProxiedTransport(proxy_for)
+    if proxy_for is None:
+        return DirectTransport(max_connections)
+    return ProxiedTransport(proxy_for, max_connections)
 
 
 class ProxiedTransport:
-    """Links through the proxy that `proxy_for` names for their origin; straight ones where it names none."""
+    """Links through the proxy that `proxy_for` names for their origin; straight ones where it names none.
 
-    def __init__(self, proxy_for: Callable[[Origin], str | None]) -> None:
+    Together they have at most `max_connections`, half of it either kind: idle straight ones do not hear of calls that
+    wait for a proxy.
+    """
+
+    def __init__(self, proxy_for: Callable[[Origin], str | None], max_connections: int = sys.maxsize) -> None:
         self._proxy_for = proxy_for
-        self._direct = DirectTransport()
+        self._room = asyncio.Semaphore(max(1, max_connections // 2))
+        self._direct = DirectTransport(max(1, max_connections // 2))
         self._links: dict[tuple[Origin, LinkSettings], ProxiedLink] = {}
 
     def link(self, origin: Origin, settings: LinkSettings) -> Link:
@@ -58,7 +68,8 @@ class ProxiedTransport:
             return self._direct.link(origin, settings)
         link = self._links.get((origin, settings))
         if link is None:
-            link = self._links[origin, settings] = ProxiedLink(origin, settings, tls_context(origin), proxy)
+            link = ProxiedLink(origin, settings, tls_context(origin), proxy, self._room)
+            self._links[origin, settings] = link
         return link
 
     async def aclose(self) -> None:
@@ -86,13 +97,21 @@ class ProxiedCall:
 class ProxiedLink:
     """One origin through one proxy. A connection serves one call, so that none is ever idle."""
 
-    def __init__(self, origin: Origin, settings: LinkSettings, context: ssl.SSLContext | None, proxy: str) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        settings: LinkSettings,
+        context: ssl.SSLContext | None,
+        proxy: str,
+        room: asyncio.Semaphore,
+    ) -> None:
         self._settings = settings
         self._context = context
         self._proxy = proxy
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         self._base = f"{origin.scheme}://{host}:{origin.port}"
         self._slots = asyncio.Semaphore(settings.max_connections if context is None else settings.max_tls_connections)
+        self._room = room
         self._active = 0
         self._calls: dict[asyncio.Task[None], ProxiedCall] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -132,7 +151,7 @@ class ProxiedLink:
         error: TransportError | None = None
         sent = False
         try:
-            async with asyncio.timeout(limit_s), self._slots:
+            async with asyncio.timeout(limit_s), self._slots, self._room:
                 sent = True
                 self._active += 1
                 try:
