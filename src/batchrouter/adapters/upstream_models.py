@@ -8,12 +8,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
+from batchrouter.domain.origin import Origin
+from batchrouter.errors import ConfigError, ReplyTooLarge
 from batchrouter.ports.clock import Clock
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
 log = logging.getLogger(__name__)
@@ -21,6 +26,7 @@ log = logging.getLogger(__name__)
 KEEP_S = 60.0
 TIMEOUT_S = 5.0
 REPLY_MAX_BYTES = 8 * 1024 * 1024
+"""A longer list is taken for none."""
 
 
 class _Model(msgspec.Struct):
@@ -42,6 +48,7 @@ class Upstream:
     api_key: str | None
     headers: Mapping[str, str]
     verify_tls: bool
+    ca_file: str | None
     models: tuple[str, ...]
 
 
@@ -86,12 +93,27 @@ class UpstreamModels:
         if provider.api_key:
             headers.setdefault("authorization", f"Bearer {provider.api_key}")
         try:
-            url = f"{provider.base_url}/models"
-            async with self._session.get(url, headers=headers, ssl=provider.verify_tls, allow_redirects=False) as reply:
+            async with self._session.get(
+                f"{provider.base_url.rstrip('/')}/models", headers=headers, ssl=_trust(provider), allow_redirects=False
+            ) as reply:
                 reply.raise_for_status()
-                models = [model.id for model in _LIST.decode(await reply.content.read(REPLY_MAX_BYTES)).data]
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+                data = bytearray()
+                # A single `read(n)` returns what has arrived, not all.
+                async for part in reply.content.iter_any():
+                    data += part
+                    if len(data) > REPLY_MAX_BYTES:
+                        raise ReplyTooLarge(f"the list of models is larger than {REPLY_MAX_BYTES} bytes")
+            models = [model.id for model in _LIST.decode(data).data]
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, ReplyTooLarge, ConfigError) as error:
             log.info("provider %s does not list its models: %s", name, type(error).__name__)
             models = []
         listed = [model for model in provider.models if not any(c in model for c in "*?[")]
         return list(dict.fromkeys([*models, *listed]))
+
+
+def _trust(provider: Upstream) -> ssl.SSLContext | bool:
+    """What aiohttp takes: lines and lists trust the same. Raises `ConfigError` when `ca_file` cannot be used."""
+    from batchrouter.adapters.http.tls import tls_context
+
+    url = urlsplit(provider.base_url)
+    return tls_context(Origin(url.scheme, url.hostname or "", 0, provider.verify_tls, provider.ca_file)) or True

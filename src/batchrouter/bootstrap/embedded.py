@@ -19,7 +19,7 @@ from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
 from batchrouter.adapters.wake import LocalWake
-from batchrouter.bootstrap.wiring import connection, engine_settings, router_of, service_limits
+from batchrouter.bootstrap.wiring import connection, connections_max, engine_settings, router_of, service_limits
 from batchrouter.config import Config
 from batchrouter.domain.file import File
 from batchrouter.domain.shard import LaneKey
@@ -50,8 +50,8 @@ class Embedded:
         try:
             self._store = SqlStore.open_sqlite(folder, sync=sync)
             self._blobs = LocalBlobs(folder / "blobs", sync=sync)
-            self._transport: Transport = transport_for(env)
-            self._nofile = raise_file_limit()
+            self._connections_max = connections_max(raise_file_limit())
+            self._transport: Transport = transport_for(env, self._connections_max)
         except BaseException:
             self.folder.close()
             raise
@@ -148,7 +148,7 @@ class Embedded:
         provider = self.config.providers.get(key.provider)
         if provider is None:
             raise ConfigError(f"provider '{key.provider}' is no longer configured")
-        return connection(key, provider, self.config, self._transport, self._nofile)
+        return connection(key, provider, self.config, self._transport, self._connections_max)
 
 
 def raise_file_limit() -> int:

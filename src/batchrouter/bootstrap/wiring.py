@@ -17,11 +17,20 @@ from batchrouter.service.limits import ServiceLimits
 
 IN_FLIGHT, IN_FLIGHT_TLS = 1024, 256
 FILES_APART = 256
-"""File descriptors that are not upstream connections: database, blobs, clients."""
+"""Least number of open files that are not upstream connections: database, blobs, clients. A quarter if that is more;
+half where the limit is tiny."""
 
 
-def connection(key: LaneKey, provider: ProviderConfig, config: Config, transport: Transport, nofile: int) -> Connection:
-    """How one lane reaches its provider. Lanes share no connections, so that none can take another's."""
+def connections_max(nofile: int) -> int:
+    """How many connections to upstreams there may be where `nofile` files may be open."""
+    return nofile - min(max(FILES_APART, nofile // 4), nofile // 2)
+
+
+def connection(
+    key: LaneKey, provider: ProviderConfig, config: Config, transport: Transport, connections_max: int
+) -> Connection:
+    """How one lane reaches its provider. Lanes share no connections, but all of them together the number that there
+    may be."""
     assert provider.base_url is not None  # filled in when the configuration was read
     wire = OpenAIWire(
         provider.base_url,
@@ -33,7 +42,7 @@ def connection(key: LaneKey, provider: ProviderConfig, config: Config, transport
     )
     tls = wire.origin.scheme == "https"
     wanted = provider.fixed_in_flight or provider.max_in_flight or (IN_FLIGHT_TLS if tls else IN_FLIGHT)
-    most = max(16, min(wanted, nofile - FILES_APART))
+    most = max(1, min(wanted, connections_max))
     settings = LinkSettings(
         name=f"{key.provider}/{key.model}",
         connect_timeout_s=provider.connect_timeout,
@@ -67,6 +76,7 @@ def upstreams_of(config: Config) -> dict[str, Upstream]:
             api_key=each.api_key,
             headers=each.headers,
             verify_tls=each.verify_tls,
+            ca_file=each.ca_file,
             models=each.models,
         )
         for name, each in config.providers.items()
