@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Raw
 
+from batchrouter.domain.surrogates import mask
 from batchrouter.errors import InputError
 
 
@@ -39,15 +40,24 @@ def decode_line(raw: bytes) -> tuple[bytes, bytes]:
     escaped, so that it may be written into an output file. `body` is the object's bytes as they stand. InputError if
     these bytes are no sound line: then the input is not the one that was indexed.
     """
+    masked = None
     try:
-        parts = _decode_parts(raw)
+        try:
+            parts = _decode_parts(raw)
+        except msgspec.DecodeError:
+            masked = mask(raw)
+            if masked is None:
+                raise
+            parts = _decode_parts(masked.data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError("An input line is not what its index says; the input file has changed.") from error
-    custom_id = bytes(parts.custom_id)
+    custom_id, body = bytes(parts.custom_id), bytes(parts.body)
+    if masked is not None:
+        custom_id, body = masked.restore(custom_id), masked.restore(body)
     if not custom_id.isascii():
         for separator, escape in _SEPARATORS:
             custom_id = custom_id.replace(separator, escape)
-    return custom_id, bytes(parts.body)
+    return custom_id, body
 
 
 def splice_model(body: bytes, model: str) -> bytes:
@@ -56,13 +66,24 @@ def splice_model(body: bytes, model: str) -> bytes:
     When the key's token stands there once, nothing but the model's value changes. Otherwise the members are written
     anew, each value as it stands, and a key that came twice comes once, with its last value.
     """
+    token = _encode(model)
+    try:
+        return _splice(body, token)
+    except msgspec.DecodeError:
+        masked = mask(body, token)
+        if masked is None:
+            raise
+        return masked.restore(_splice(masked.data, token))
+
+
+def _splice(body: bytes, token: bytes) -> bytes:
     place = body.find(_KEY)
     after = place + len(_KEY)
     # A \u006… escape could spell a second `model` with other bytes.
     if place >= 0 and body.find(_KEY, after) < 0 and body.find(b"\\u006") < 0:
         value = _value_after_key(body, after)
         if value and (_model_first(body, 0, place) or _decode_model(body).model):
-            return b"".join((body[: value.start(1)], _encode(model), body[value.end(1) :]))
+            return b"".join((body[: value.start(1)], token, body[value.end(1) :]))
     members = _decode_members(body)
-    members["model"] = Raw(_encode(model))
+    members["model"] = Raw(token)
     return _encode(members)

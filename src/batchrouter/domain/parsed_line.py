@@ -1,8 +1,9 @@
 """Take one line of an input file apart, and tell what is wrong with it.
 
-A sound line takes the quick way: typed decoding of the line, then of its body. What that refuses is looked at again
-without types, to say which member is wrong and what stood there. Whatever the bytes are, the only exception that
-leaves this module is `Condemned`; and RecursionError when the caller has all but used up the stack.
+A sound line takes the quick way: typed decoding of the line, then of its body. What that refuses is looked at again,
+without the halves of surrogate pairs and without types, to say which member is wrong and what stood there. Whatever
+the bytes are, the only exception that leaves this module is `Condemned`; and RecursionError when the caller has all but
+used up the stack.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from batchrouter.domain.line_errors import MAX_NESTING, JsonType, LineFault
 from batchrouter.domain.line_index import IndexFlag
+from batchrouter.domain.surrogates import Masked, mask
 
 
 class Condemned(Exception):
@@ -127,9 +129,25 @@ def parse_line(data: bytes) -> ParsedLine:
             loose = _decode_loose_line(data)
     except msgspec.ValidationError:
         raise Condemned(LineFault.NOT_AN_OBJECT) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         raise Condemned(LineFault.INVALID_JSON) from None
+    except msgspec.DecodeError:
+        masked = mask(data)
+        if masked is None:
+            raise Condemned(LineFault.INVALID_JSON) from None
+        return _parse_masked(masked)
     return _type_line(loose)
+
+
+def _parse_masked(masked: Masked) -> ParsedLine:
+    """A line in which half a surrogate pair stands alone: sound where it is text for the upstream, but no part of a
+    name, because names are kept and compared as UTF-8."""
+    line = parse_line(masked.data)
+    loose = _decode_loose_line(masked.data)
+    if any(map(masked.touches, (loose.custom_id, loose.method, loose.url, loose.provider))):
+        raise Condemned(LineFault.INVALID_JSON)
+    line.body = Raw(masked.restore(bytes(line.body)))
+    return line
 
 
 def _type_line(loose: _LooseLine) -> ParsedLine:
@@ -160,6 +178,14 @@ def parse_body(body: Raw) -> ParsedBody:
         return _decode_body(body)
     except msgspec.ValidationError:
         kind = json_type(body)
+    except msgspec.DecodeError:
+        masked = mask(bytes(body))
+        if masked is None:  # `parse_line` would have refused it
+            raise Condemned(LineFault.INVALID_JSON) from None
+        parsed = parse_body(Raw(masked.data))
+        if masked.touches(_decode_loose_body(masked.data).model):
+            raise Condemned(LineFault.INVALID_JSON) from None
+        return parsed
     if kind is not JsonType.OBJECT:
         raise Condemned(LineFault.BODY_TYPE, kind)
     loose = _decode_loose_body(body)

@@ -88,6 +88,19 @@ def test_an_id_never_breaks_the_line_of_an_output_file(custom_id: str) -> None:
     assert len(token.splitlines()) == 1
 
 
+CUT = b'{"model": "m", "s": "\\ud83d \\ue000 \\ud83d\\ude00 \\\\ud83d \\uDE00"}'
+
+
+def test_half_an_emoji_goes_out_as_it_stands() -> None:
+    """JSON allows it and JavaScript writes it: every byte but the model's stays, wherever the model stands."""
+    assert decode_line(b'{"custom_id": "a", "body": ' + CUT + b"}") == (b'"a"', CUT)
+    assert splice_model(CUT, "new") == CUT.replace(b'"m"', b'"new"')
+    last = CUT.replace(b'"model": "m", ', b"")[:-1] + b', "model": "m"}'
+    assert splice_model(last, "\\ue001") == last.replace(b'"m"', b'"\\\\ue001"')
+    twice = json.loads(splice_model(b'{"model":"a",' + CUT[1:], "c"))
+    assert twice == {**json.loads(CUT), "model": "c"}
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"custom_id":"a"', b'{"custom_id":' + b"[" * 5000])
 def test_bytes_that_are_no_line_are_an_input_error(raw: bytes) -> None:
     """The input changed under its index: said so, not crashed on."""

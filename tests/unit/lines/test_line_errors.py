@@ -49,7 +49,7 @@ OPENAI_SAYS = {
     "no JSON": (b"{invalid json here", NOT_JSON),
     "trailing characters": (b"{} {}", NOT_JSON),
     "NaN": (line().replace(b'"hi"', b"NaN"), NOT_JSON),
-    "a lone surrogate": (line().replace(b"hi", b"\\ud800"), NOT_JSON),
+    "half an emoji in the model": (line(body={"model": "m\ud83d", "messages": []}), NOT_JSON),
     "invalid UTF-8 in a body": (line().replace(b"hi", b"\xff"), NOT_JSON),
     "no custom_id": (line(custom_id=...), missing("custom_id")),
     "no method": (line(method=...), missing("method")),
