@@ -8,14 +8,18 @@ own tools read.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 
+from batchrouter.domain.line_errors import LineFault
+from batchrouter.domain.routing import RouteProvider, Router, RoutingError
 from batchrouter.errors import ConfigError
 
 CONFIG_NAMES = ("batchrouter.yaml", "batchrouter.yml")
@@ -156,6 +160,10 @@ def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     """`config` with each provider's address and key filled in and a lone provider as the default."""
     if config.storage.database != "sqlite":
         raise ConfigError(f"{name}: storage.database '{config.storage.database}' is not supported; use sqlite")
+    _check_bounds(config.server, f"{name}: server", _SERVER_BOUNDS)
+    _check_bounds(config.batches, f"{name}: batches", _BATCHES_BOUNDS)
+    if not config.batches.completion_windows:
+        raise ConfigError(f"{name}: batches.completion_windows is empty; list at least one, such as 24h")
     providers = {key: _completed(key, each, name, env) for key, each in config.providers.items()}
     default = config.default_provider
     if default is None and len(providers) == 1:
@@ -163,10 +171,14 @@ def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     if default is not None and default not in providers:
         raise ConfigError(f"{name}: default_provider '{default}' is not among providers{_near(default, providers)}")
     for window in config.batches.completion_windows:
-        window_seconds(window)
+        try:
+            window_seconds(window)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: batches.completion_windows: {error}") from error
     for endpoint in config.batches.endpoints:
         if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", endpoint):
             raise ConfigError(f"{name}: batches.endpoints: '{endpoint}' must be a plain path that begins with /")
+    _check_aliases(config.models, providers, default, name)
     return msgspec.structs.replace(config, providers=providers, default_provider=default)
 
 
@@ -187,10 +199,7 @@ def _completed(key: str, provider: ProviderConfig, name: str, env: Mapping[str, 
         raise ConfigError(f"{where}.type '{provider.type}' is not known; 'openai' serves every OpenAI-shaped host")
     if "/" in key:
         raise ConfigError(f"{where}: a provider's name must not contain a slash")
-    for field in ("max_in_flight", "start_in_flight", "fixed_in_flight", "rpm", "tpm", "timeout", "connect_timeout"):
-        value = getattr(provider, field)
-        if value is not None and value <= 0:
-            raise ConfigError(f"{where}.{field} must be greater than 0")
+    _check_bounds(provider, where, _PROVIDER_BOUNDS)
     known = KNOWN_HOSTS.get(key)
     base_url, api_key = provider.base_url, provider.api_key
     if known is not None and base_url is None:
@@ -199,7 +208,78 @@ def _completed(key: str, provider: ProviderConfig, name: str, env: Mapping[str, 
             api_key = next((env[variable] for variable in known[1] if env.get(variable)), None)
     if base_url is None:
         raise ConfigError(f"{where} needs a base_url, such as http://localhost:8000/v1")
+    _check_base_url(base_url, where)
+    if api_key is not None and (not api_key.isprintable() or not api_key.isascii() or api_key != api_key.strip()):
+        raise ConfigError(
+            f"{where}.api_key has a line break, a space at an end, or a character that no header may have"
+        )
+    if provider.ca_file is not None and not Path(provider.ca_file).is_file():
+        raise ConfigError(f"{where}.ca_file '{provider.ca_file}' is no file; name a PEM file")
     return msgspec.structs.replace(provider, base_url=base_url, api_key=api_key)
+
+
+def _check_base_url(base_url: str, where: str) -> None:
+    """The shape that a lane's address must have; told here, before the first line needs it."""
+    shape = "must be http:// or https:// with a host and at most a path, such as http://localhost:8000/v1"
+    try:
+        parts = urlsplit(base_url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that does not close
+        sound = False
+    if not sound or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError(f"{where}.base_url {shape}")
+    if not base_url.isascii() or not base_url.isprintable() or " " in base_url:
+        raise ConfigError(f"{where}.base_url has a space or another character that must be percent-encoded")
+
+
+def _check_aliases(
+    models: Mapping[str, str], providers: Mapping[str, ProviderConfig], default: str | None, name: str
+) -> None:
+    """Refuse an alias that can lead nowhere. Without any provider nothing does, and only checking is wanted."""
+    if not providers:
+        return
+    known = [RouteProvider(key, each.type, each.models, each.aggregator) for key, each in providers.items()]
+    router = Router(known, models, default)
+    for alias in models:
+        found = router.resolve("", alias)
+        if isinstance(found, RoutingError) and found.fault is LineFault.MODEL_NOT_FOUND:
+            raise ConfigError(
+                f"{name}: models.{alias}: no provider serves '{models[alias]}'; put a configured one before it "
+                f"({', '.join(sorted(providers))}), or set default_provider"
+            )
+
+
+_MANY = 1_000_000_000
+_TIB = 1 << 40
+_DAY_S = 86_400.0
+# Least and most of each number, both allowed. The most is what no sane installation reaches, not advice.
+_SERVER_BOUNDS = {"port": (0, 65_535), "shutdown_grace_s": (0.0, _DAY_S)}
+_PROVIDER_BOUNDS = {
+    "max_in_flight": (1, 1_000_000),
+    "start_in_flight": (1, 1_000_000),
+    "fixed_in_flight": (1, 1_000_000),
+    "rpm": (1, _MANY),
+    "tpm": (1, 1000 * _MANY),
+    "timeout": (0.001, _DAY_S),
+    "connect_timeout": (0.001, _DAY_S),
+}
+_BATCHES_BOUNDS = {
+    "max_lines": (1, _MANY),
+    "max_bytes": (1, _TIB),
+    "max_embedding_inputs": (1, _MANY),
+    "max_lanes": (1, 4096),
+    "max_line_bytes": (1, 1 << 30),
+    "max_reply_bytes": (1, 1 << 30),
+    "max_attempts": (1, 1000),
+    "memory_bytes": (1 << 20, _TIB),
+}
+
+
+def _check_bounds(section: msgspec.Struct, where: str, bounds: Mapping[str, tuple[float, float]]) -> None:
+    for field, (least, most) in bounds.items():
+        value = getattr(section, field)
+        if value is not None and not (math.isfinite(value) and least <= value <= most):
+            raise ConfigError(f"{where}.{field} is {value}; it must be between {least:,} and {most:,}")
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, ProviderConfig]:
