@@ -128,6 +128,23 @@ def test_who_comes_late_to_a_full_transport_comes_to_an_equal_share() -> None:
     play(scene)
 
 
+def test_one_wave_of_replies_is_enough_to_share() -> None:
+    """An even upstream answers all at once and then for long nothing."""
+
+    async def scene() -> None:
+        lanes = Lanes(2, room=12)
+        for lane in range(2):
+            lanes.ask(lane, 50)
+        await opened(lanes, 12)
+        for wire in lanes.busy(0):
+            wire.read(reply("0"))
+        await until(lambda: len(lanes.busy(0)) + len(lanes.busy(1)) == 12)
+        assert lanes.counts() == [6, 6]
+        await lanes.transport.aclose()
+
+    play(scene)
+
+
 def test_more_links_than_connections_take_turns() -> None:
     """Ten links that never run dry, three connections: all are served."""
 

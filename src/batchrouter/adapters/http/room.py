@@ -21,6 +21,7 @@ class Room:
         self._links: list[DirectLink] = []
         # A dict for its order: of equals, who waits longest.
         self._waiting: dict[DirectLink, None] = {}
+        self._coming = 0
 
     def join(self, link: DirectLink) -> None:
         self._links.append(link)
@@ -38,6 +39,7 @@ class Room:
     def give_back(self) -> None:
         """A connection is gone, or was never made."""
         self._free += 1
+        self._coming = max(0, self._coming - 1)
         while self._free > 0 and self._waiting:
             link = _poorest(self._waiting)
             del self._waiting[link]
@@ -51,8 +53,8 @@ class Room:
             self.seek(_poorest(self._waiting))
 
     def seek(self, link: DirectLink) -> None:
-        """Make room for a link if it waits: close what is idle longest, else let the links that have more give up the
-        first connection that becomes idle. One at a time: whoever waits next seeks when it was served."""
+        """Make room for a link if it waits: close what is idle longest, else let the links that have more give up
+        connections that become idle. Whoever waits next seeks when this one was served."""
         if link not in self._waiting:
             return
         idle = [next(iter(other.free)) for other in self._links if other.free]
@@ -60,22 +62,30 @@ class Room:
             min(idle, key=lambda connection: connection.since_s).close()
             return
         for other in self._links:
-            if _gives(other, link):
+            if self._gives(other, link):
                 other.owes = True
 
     def pay(self, payer: DirectLink) -> bool:
         """Whether a connection that became idle just now has to close for another link, which still waits."""
-        self._forgive()
-        return any(link.wanted() > 0 and _gives(payer, link) for link in self._waiting)
+        # Replies come in waves, so that many may pay before the first of these connections is gone.
+        paid = any(link.wanted() > self._coming and self._gives(payer, link) for link in self._waiting)
+        if paid:
+            self._coming += 1
+        else:
+            self._forgive()
+        return paid
+
+    def _gives(self, link: DirectLink, to: DirectLink) -> bool:
+        """Whether one has more than the other, even if all that is coming goes from one to the other. Who has none gets
+        one even where nobody has two: then they are passed round, call by call."""
+        if link is to:
+            return False
+        after = to.connections + self._coming
+        return link.connections - self._coming > (after + 1 if after else 0)
 
     def _forgive(self) -> None:
         for link in self._links:
             link.owes = False
-
-
-def _gives(link: DirectLink, to: DirectLink) -> bool:
-    """Who has none gets one even where nobody has two: then they are passed round, call by call."""
-    return link is not to and link.connections > (to.connections + 1 if to.connections else 0)
 
 
 def _poorest(links: dict[DirectLink, None]) -> DirectLink:
