@@ -33,6 +33,10 @@ class Budget:
         self.used += taken
         return taken
 
+    def take(self, more: int) -> None:
+        """What came is larger than what was reserved for it; it is here, so nobody is asked."""
+        self.used += more
+
     def adjust(self, taken: int, now: int) -> None:
         """What was taken as `taken` turned out to be `now` bytes."""
         self.used += now - taken

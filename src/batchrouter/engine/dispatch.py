@@ -290,12 +290,15 @@ class Dispatcher:
                 changed.append(lane)
         if changed:
             await self._calls.write(self._ledger.note_lanes, changed)
-            self._noted.update((lane.id, lane) for lane in changed)
+            for lane in changed:
+                _tell(lane, self._noted.get(lane.id))
+                self._noted[lane.id] = lane
         return len(changed)
 
     async def _note(self, lane: Lane) -> None:
         if self._noted.get(lane.id) != lane:
             await self._calls.write(self._ledger.note_lanes, [lane])
+            _tell(lane, self._noted.get(lane.id))
             self._noted[lane.id] = lane
 
     # --- stopping -----------------------------------------------------------------------------------------------------
@@ -323,3 +326,14 @@ class Dispatcher:
         for runner in self._runners.values():
             await runner.aclose()
         await self.journal.aclose()
+
+
+def _tell(lane: Lane, before: Lane | None) -> None:
+    """Into the log, when the lane's state is another than before."""
+    name = f"{lane.key.provider}/{lane.key.model}"
+    if lane.state == ("open" if before is None else before.state):
+        return
+    if lane.state == "open":
+        log.info("lane %s is open again", name)
+    else:
+        log.warning("lane %s is %s until %s (unix ms): %s", name, lane.state, lane.until_ms, lane.reason)

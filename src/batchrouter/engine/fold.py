@@ -6,6 +6,7 @@ In the background, and only for speed of download: the bytes of a file never dep
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.folding import Piece, Want, select
@@ -18,6 +19,9 @@ from batchrouter.ports.clock import Chance
 from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
+
+GROUP_BYTES = 1024 * 1024
+"""Lines are gathered from their segments in groups of at most this size; a longer line passes alone."""
 
 
 class Folder:
@@ -52,8 +56,8 @@ class Folder:
             key = f"runs/{work.batch_id}/{work.range_no:06d}-{want}-{self._chance.hex(8)}"
             writer = await self._blobs.create(key)
             try:
-                for start in range(0, len(slices), 64):
-                    await writer.write(b"".join(await self._bytes(refs, slices[start : start + 64])))
+                for group in _groups(slices):
+                    await writer.write(b"".join(await self._bytes(refs, group)))
                 await writer.commit()
             except BaseException:
                 await writer.abort()
@@ -88,3 +92,17 @@ class Folder:
                 pieces = await self._blobs.read_many(ref.blob_key, spans)
             found.update(zip(numbers, pieces, strict=True))
         return [found[number] for number in range(len(slices))]
+
+
+def _groups(slices: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """In order: as many slices together as `GROUP_BYTES` hold, and at least one."""
+    group: list[Piece] = []
+    size = 0
+    for each in slices:
+        if group and size + each.length > GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += each.length
+    if group:
+        yield group

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from batchrouter.domain.outcome import RECORD, tail
 from batchrouter.domain.shard import SegmentDraft, Settled
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.fault import told
 from batchrouter.engine.line_end import Fields
 from batchrouter.engine.settings import EngineSettings
-from batchrouter.errors import BatchRouterError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock, Timer
@@ -26,6 +26,8 @@ from batchrouter.ports.ledger import Ledger
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0
+REWRITE_MS = 6 * 3_600_000
+"""A segment that has no row for so long is written again: after a day the sweeper takes it for what a crash left."""
 
 
 class _Draft:
@@ -97,8 +99,8 @@ class Journal:
             writing = self._batches[batch_id] = _Writing()
         draft = writing.open
         size = len(text)
+        draft.records += RECORD.pack(*fields, draft.bytes, size)  # first: a number that does not fit changes nothing
         draft.parts.append(text)
-        draft.records += RECORD.pack(*fields, draft.bytes, size)
         draft.bytes += size
         draft.count += 1
         draft.taken += taken
@@ -175,7 +177,10 @@ class Journal:
                 settled = await self._write(batch_id, draft, writing.duty_epoch)
                 self._budget.give(draft.taken)
                 self.flushes += 1
-                self._on_settled(batch_id, settled, draft.count)
+                try:
+                    self._on_settled(batch_id, settled, draft.count)
+                except Exception as error:  # what is settled is settled; the batch must still be flushed
+                    log.error("what follows from a flush of %s failed: %s", batch_id, told(error))
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -209,23 +214,20 @@ class Journal:
             model=draft.model,
         )
         wait_s = RETRY_FIRST_S
-        written = key is None
+        written_ms: int | None = None
         while True:
             try:
-                if not written and key is not None:
+                now_ms = self._clock.unix_ms()
+                if key is not None and (written_ms is None or not 0 <= now_ms - written_ms < REWRITE_MS):
                     await self._blobs.put(key, [*draft.parts, records, end])
-                    written = True
+                    written_ms = now_ms
                 settled = await self._calls.write(self._ledger.settle, self._worker, segment, self._clock.unix_ms())
             except Exception as error:
                 # Already paid for: kept until it can be written, however long that takes. A fault of ours is no
                 # reason to lose it either, and whoever waits for this flush would wait for ever.
-                log.error(
-                    "%d finished lines of %s could not be written (%s); trying again",
-                    draft.count,
-                    batch_id,
-                    error,
-                    exc_info=not isinstance(error, BatchRouterError),
-                )
+                count = draft.count
+                why = told(error)
+                log.error("%d finished lines of %s could not be written (%s); trying again", count, batch_id, why)
                 self._stuck.add(batch_id)
                 await self._clock.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_MAX_S)

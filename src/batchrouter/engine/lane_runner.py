@@ -7,9 +7,9 @@ same connection before the loop turns. Only loading, which waits for a disk, is 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from batchrouter.domain.lane_health import LaneHealth, LaneState
@@ -29,9 +29,11 @@ from batchrouter.domain.retry import (
 )
 from batchrouter.domain.shard import Lane
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.fault import told
 from batchrouter.engine.held import Held
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
+from batchrouter.engine.later import Later
 from batchrouter.engine.line_call import LineCall
 from batchrouter.engine.line_end import Fields, of_error, of_reply
 from batchrouter.engine.loader import Loader
@@ -43,7 +45,6 @@ from batchrouter.providers.base import Reply, Wire
 
 log = logging.getLogger(__name__)
 
-LOAD_MAX = 1024
 LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
 """Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
@@ -93,8 +94,7 @@ class LaneRunner:
         self._heads: dict[str, bytes] = {}
         self.loader = Loader(self, lane.key.model, wire, inputs, budget)
         self._flying: set[LineCall] = set()
-        self._waiting: list[tuple[float, int, Held, int]] = []
-        self._order = 0
+        self._waiting = Later()
         self._loading: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._timer_s = 0.0
@@ -129,9 +129,7 @@ class LaneRunner:
         for line in self._flying:
             flying, waiting = loads.get(line.held.batch.id, (0, 0))
             loads[line.held.batch.id] = (flying + 1, waiting)
-        for _, _, held, _ in self._waiting:
-            flying, waiting = loads.get(held.batch.id, (0, 0))
-            loads[held.batch.id] = (flying, waiting + 1)
+        self._waiting.add_loads(loads)
         return loads
 
     def held_lines(self) -> dict[str, tuple[str, int]]:
@@ -142,10 +140,7 @@ class LaneRunner:
     def drop(self, batch_id: str) -> None:
         """Forget the batch: sockets of its calls are closed, nothing of it is sent or journaled any more."""
         self.loader.drop(batch_id)
-        kept = [entry for entry in self._waiting if entry[2].batch.id != batch_id]
-        if len(kept) != len(self._waiting):
-            heapq.heapify(kept)
-            self._waiting = kept
+        self._waiting.drop(batch_id)
         now_s = self._clock.mono_s()
         for line in [line for line in self._flying if line.held.batch.id == batch_id]:
             if line.call is not None:
@@ -177,8 +172,8 @@ class LaneRunner:
         """Send what may be sent now; see to it that there is more to send, or a time to look again."""
         self._pump_due = False
         now_s = self._clock.mono_s()
-        if self._waiting and self._waiting[0][0] <= now_s:
-            self._requeue_due(now_s)
+        for held, place in self._waiting.due(now_s):
+            self.loader.queue.put_back(held, place)
         if not self._gate.may_send():
             return
         ready, queue = self.loader.ready, self.loader.queue
@@ -236,7 +231,7 @@ class LaneRunner:
 
     def _arm(self, now_s: float) -> None:
         """One timer for whatever comes first: a line's next try, the limiter's wait, the next probe."""
-        at_s = self._waiting[0][0] if self._waiting else None
+        at_s = self._waiting.next_s
         if self.loader.at_hand:
             for other in (self.limiter.next_at(now_s), self.health.waiting_until_s):
                 if other is not None and other > now_s and (at_s is None or other < at_s):
@@ -263,7 +258,10 @@ class LaneRunner:
                 low, ready = self._ready_low(), len(self.loader.ready)
                 if ready >= low:
                     break
-                taken, unread = await self.loader.load(2 * low - ready)
+                taken, unread, broken = await self.loader.load(2 * low - ready)
+                for line in broken:
+                    line.sent_s = self._clock.mono_s()
+                    self._try_again(line, line.sent_s)
                 if unread:
                     self._set_aside(unread)
                 if not taken:
@@ -279,11 +277,7 @@ class LaneRunner:
         for batch_id in {held.batch.id for held, _ in unread}:
             unread.extend(self.loader.queue.take_all(batch_id))
         for held, place in unread:
-            self._wait(at_s, held, place)
-
-    def _wait(self, at_s: float, held: Held, place: int) -> None:
-        self._order += 1
-        heapq.heappush(self._waiting, (at_s, self._order, held, place))
+            self._waiting.add(at_s, held, place)
 
     def _measure(self, now_s: float) -> None:
         self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
@@ -299,6 +293,13 @@ class LaneRunner:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
         self._traffic.in_flight -= 1
+        slots = self.limiter.in_flight
+        try:
+            self._on_reply(line, now_s)
+        except Exception as error:
+            self._on_fault(line, error, now_s, slots)
+
+    def _on_reply(self, line: LineCall, now_s: float) -> None:
         chunks = line.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._budget.learn(len(body))
@@ -328,12 +329,47 @@ class LaneRunner:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
         self._traffic.in_flight -= 1
-        # The first losses of a line may be idle connections that were closed; after those the upstream is to blame.
-        resent = line.held.tries.get(line.place, NO_TRIES).resent
-        kind = classify(None, None, error, NO_SIGNALS, reused=resent < self._retry.resend_max)
-        self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error))
-        self._after_failure(line, kind, error, reason_of(None, None, error), now_s, None)
+        slots = self.limiter.in_flight
+        try:
+            # The first losses of a line may be idle connections that were closed; after those the upstream is to blame.
+            resent = line.held.tries.get(line.place, NO_TRIES).resent
+            kind = classify(None, None, error, NO_SIGNALS, reused=resent < self._retry.resend_max)
+            self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error))
+            self._after_failure(line, kind, error, reason_of(None, None, error), now_s, None)
+        except Exception as error_of_ours:
+            self._on_fault(line, error_of_ours, now_s, slots)
         self._pump_soon()
+
+    def on_more(self, line: LineCall) -> None:
+        more, line.spare = -line.spare, 0
+        line.taken += more
+        self.loader.bytes += more
+        self._budget.take(more)
+
+    def _on_fault(self, line: LineCall, error: Exception, now_s: float, slots: int) -> None:
+        """A call ended (`slots` were in flight before) in what nobody foresaw; nobody else will care for its line."""
+        log.error("the end of a call for %s failed: %s", line.held.batch.id, told(error))
+        if self.limiter.in_flight == slots:
+            self.limiter.on_end(line.sent_s, now_s, Verdict.IGNORED)
+        if not self.health.open:
+            self.health.on_probe_gone()
+        self._try_again(line, now_s)
+        self._pump_soon()
+
+    def _try_again(self, line: LineCall, now_s: float) -> None:
+        """After a fault, always counted: so a line that raises each time fails in the end."""
+        held, place = line.held, line.place
+        tries = held.tries.get(place, NO_TRIES)
+        tries = replace(tries, counted=tries.counted + 1)
+        if tries.counted >= self._retry.max_attempts:
+            self._finish(line, *of_error(line, ReplyBroken("it could not be read"), self.lane.id, now_s), None)
+            return
+        held.tries[place] = tries
+        held.attempts[place] = line.attempts
+        self.loader.release(line)
+        self._waiting.add(
+            now_s + min(self._retry.backoff_s * 2.0**tries.counted, self._retry.backoff_max_s), held, place
+        )
 
     def _after_failure(
         self,
@@ -351,24 +387,14 @@ class LaneRunner:
             self.health.on_answer(sent_s, now_s)
         else:
             self.health.on_failure(kind, number, tries.counted, sent_s, now_s, reason)
-        step = next_step(
-            kind,
-            tries,
-            sent_s,
-            now_s,
-            held.batch.deadline_s,
-            self.health.view(number),
-            self._retry,
-            self._chance.fraction(),
-            retry_after_s,
-            reason,
-        )
+        deadline_s, view, chance = held.batch.deadline_s, self.health.view(number), self._chance.fraction()
+        step = next_step(kind, tries, sent_s, now_s, deadline_s, view, self._retry, chance, retry_after_s, reason)
         if isinstance(step, Again):
             if kind is Kind.BUSY and retry_after_s is not None:
                 self.health.on_wait(now_s + retry_after_s, now_s, reason)
                 self.limiter.pause_until(now_s + retry_after_s)
             held.tries[place] = step.tries
-            self._wait(step.at_s, held, place)
+            self._waiting.add(step.at_s, held, place)
             held.attempts[place] = line.attempts
             self.loader.release(line)
         elif isinstance(step, PauseLane):
@@ -382,21 +408,16 @@ class LaneRunner:
         else:
             self._finish(line, *of_error(line, end, self.lane.id, now_s), None)
 
-    def _requeue_due(self, now_s: float) -> None:
-        while self._waiting and self._waiting[0][0] <= now_s:
-            _, _, held, place = heapq.heappop(self._waiting)
-            self.loader.queue.put_back(held, place)
-
     def _finish(self, line: LineCall, text: bytes, fields: Fields, model: str | None) -> None:
         """The line is done: its bytes go over to the journal."""
         held = line.held
         batch = held.batch
+        size = len(text)
+        self._journal.add(batch.id, text, fields, size, model)  # first: if it raises, the line is still open
         if held.tries:
             held.tries.pop(line.place, None)
         batch.open -= 1
-        size = len(text)
         self._budget.adjust(line.taken, size)
         self.loader.bytes -= line.taken
-        self._journal.add(batch.id, text, fields, size, model)
         if not batch.open:
             self._journal.flush(batch.id)

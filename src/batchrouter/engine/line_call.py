@@ -10,7 +10,11 @@ from batchrouter.ports.transport import Call
 
 
 class Owner(Protocol):
-    """Who hears how a call ended."""
+    """Who hears how a call goes on and how it ended."""
+
+    def on_more(self, line: LineCall) -> None:
+        """The reply outgrew its part of the budget: `spare` is below zero by what is missing."""
+        ...
 
     def on_reply(self, line: LineCall) -> None: ...
 
@@ -18,7 +22,8 @@ class Owner(Protocol):
 
 
 class LineCall:
-    """A `Sink`. `taken` is what it holds of the byte budget; `attempts` counts requests sent, this one included."""
+    """A `Sink`. `taken` is what it holds of the byte budget, `spare` the part of it that its reply has not used yet;
+    `attempts` counts requests sent, this one included."""
 
     __slots__ = (
         "attempts",
@@ -31,6 +36,7 @@ class LineCall:
         "owner",
         "place",
         "sent_s",
+        "spare",
         "status",
         "taken",
     )
@@ -42,6 +48,7 @@ class LineCall:
         self.custom_id = custom_id
         self.body = body
         self.taken = taken
+        self.spare = taken - len(body)
         self.attempts = 0
         self.sent_s = 0.0
         self.status = 0
@@ -55,6 +62,9 @@ class LineCall:
 
     def on_chunk(self, data: bytes) -> None:
         self.chunks.append(data)
+        self.spare -= len(data)
+        if self.spare < 0:
+            self.owner.on_more(self)
 
     def on_end(self) -> None:
         self.owner.on_reply(self)

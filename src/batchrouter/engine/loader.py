@@ -10,6 +10,7 @@ from batchrouter.domain import bitmap
 from batchrouter.domain.line import decode_line
 from batchrouter.domain.shard import Claim
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.fault import told
 from batchrouter.engine.held import BatchRun, Held, LaneQueue
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.line_call import LineCall, Owner
@@ -58,38 +59,50 @@ class Loader:
         line = self.queue.peek()
         return line is not None and self._budget.room(self.bytes, line[0].lengths[line[1]])
 
-    async def load(self, wanted: int) -> tuple[int, list[tuple[Held, int]]]:
+    async def load(self, wanted: int) -> tuple[int, list[tuple[Held, int]], list[LineCall]]:
         """Make up to `wanted` lines ready, of whichever batches have their turn; fewer when the budget is full.
 
-        Returns how many were taken from the queue, and which of them could not be read now.
+        Returns how many were taken from the queue, which of them could not be read now, and those whose reading
+        raised what nobody foresaw: they still have their part of the budget.
         """
         taken = self._take(min(LOAD_MAX, wanted))
         by_input: dict[tuple[str, str], list[int]] = {}
         for number, (held, _, _) in enumerate(taken):
             by_input.setdefault(held.batch.input_keys, []).append(number)
-        lines: dict[int, tuple[bytes, bytes]] = {}
+        lines: dict[int, bytes] = {}
         for keys, numbers in by_input.items():
             try:
                 source = await self._inputs.get(*keys)
                 spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
-                lines.update(zip(numbers, map(decode_line, await source.lines(spans)), strict=True))
-            except BatchRouterError as error:
-                log.error("%d lines of %s could not be read (%s)", len(numbers), taken[numbers[0]][0].batch.id, error)
+                lines.update(zip(numbers, await source.lines(spans), strict=True))
+            except Exception as error:
+                batch_id = taken[numbers[0]][0].batch.id
+                log.error("%d lines of %s could not be read (%s)", len(numbers), batch_id, told(error))
         unread: list[tuple[Held, int]] = []
+        broken: list[LineCall] = []
         for number, (held, place, reserved) in enumerate(taken):
             if held.batch.dropped or number not in lines:
                 self.give(reserved)
                 if not held.batch.dropped:
                     unread.append((held, place))
                 continue
-            custom_id, body = lines[number]
-            if held.rewritten >> place & 1:
-                body = self._wire.encode(body)
+            custom_id, body, fault = b"null", b"", False
+            try:
+                custom_id, body = decode_line(lines[number])
+                if held.rewritten >> place & 1:
+                    body = self._wire.encode(body)
+            except Exception as error:
+                log.error("a line of %s could not be made ready (%s)", held.batch.id, told(error))
+                if isinstance(error, BatchRouterError):
+                    self.give(reserved)
+                    unread.append((held, place))
+                    continue
+                fault = True
             line = LineCall(self._owner, held, place, custom_id, body, reserved)
             if held.attempts:
                 line.attempts = held.attempts.pop(place, 0)
-            self.ready.append(line)
-        return len(taken), unread
+            (broken if fault else self.ready).append(line)
+        return len(taken), unread, broken
 
     def drop(self, batch_id: str) -> None:
         """Forget the batch's lines, queued or ready."""

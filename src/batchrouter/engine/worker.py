@@ -13,9 +13,10 @@ from typing import Any
 
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
-from batchrouter.domain.shard import Beat, Duty, LaneKey
+from batchrouter.domain.shard import Beat, Duty, LaneKey, Rejection
 from batchrouter.engine.closing import Closer
 from batchrouter.engine.dispatch import Connection, Dispatcher
+from batchrouter.engine.fault import told
 from batchrouter.engine.fold import Folder
 from batchrouter.engine.ingest import decide
 from batchrouter.engine.leases import Lease
@@ -190,8 +191,7 @@ class Worker:
             return False
         except Exception as error:
             self._failing.add(duty.batch_id)
-            known = isinstance(error, BatchRouterError)
-            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, error, exc_info=not known)
+            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, told(error))
             return False
         finally:
             self._under_way.pop(duty.batch_id, None)
@@ -210,16 +210,27 @@ class Worker:
                 if not await self._calls.write(self._ledger.close, self.id, duty, event, now_ms):
                     return False
                 self.dispatcher.drop(duty.batch_id)
+                log.info("%s closes (%s): %d of %d lines are done", duty.batch_id, event, duty.done, duty.total)
                 return True
             case BatchState.FINALIZING | BatchState.CANCELLING:
                 self.dispatcher.drop(duty.batch_id)
-                return await self.closer.finish(duty)
+                finished = await self.closer.finish(duty)
+                if finished:
+                    log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
+                return finished
             case _:
                 return False
 
     async def _plan(self, duty: Duty) -> bool:
         decision = await decide(duty, self._blobs, self._router, self._settings.limits)
-        return await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
+        planned = await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
+        if not planned:
+            return False
+        if isinstance(decision, Rejection):
+            log.info("%s failed: its file has %d errors", duty.batch_id, len(decision.errors))
+        else:
+            log.info("%s is planned: %d lines", duty.batch_id, decision.total)
+        return True
 
     async def claims_once(self) -> int:
         return await self.dispatcher.claim()
@@ -265,11 +276,8 @@ class Worker:
             now.clear()
             try:
                 await run()
-            except BatchRouterError as error:
-                log.error("%s: %s", name, error)
-                await self._clock.sleep(FAULT_WAIT_S)
-            except Exception:
-                log.exception("%s failed", name)
+            except Exception as error:
+                log.error("%s: %s", name, told(error))
                 await self._clock.sleep(FAULT_WAIT_S)
             try:
                 async with asyncio.timeout(every_s):
