@@ -6,7 +6,7 @@ sick lane is asked with one line at a time, a probe, at growing intervals.
 
     unreachable   nobody was answered for `UNREACHABLE_AFTER` failures: probes from 1 s, doubling to 30 s
     paused        only a person can mend it (key, credit): probes from 30 s, doubling to 10 min; at once after a
-                  restart or a change of configuration
+                  restart
     waiting       the upstream said when to come back
 """
 
@@ -43,7 +43,7 @@ class LaneEvent(StrEnum):
     REFUSAL = "refusal"
     """Key, credit, permission."""
     REVIVE = "revive"
-    """Restart, new configuration, a person's word."""
+    """The start of a process, and so a new configuration; the state is the one that was stored."""
 
 
 LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
@@ -106,8 +106,8 @@ class LaneHealth:
     )
 
     def __init__(self, state: LaneState = LaneState.OPEN, reason: str | None = None) -> None:
-        """A lane that was stored as paused or unreachable starts so, with its probe due at once."""
-        self.state: LaneState = LaneState.OPEN if state is LaneState.WAITING else state
+        """REVIVE of the state that was stored: paused or unreachable it stays, with its probe due at once."""
+        self.state: LaneState = LANE[state][LaneEvent.REVIVE]
         self.open = self.state is LaneState.OPEN
         """True while nothing but the limiter bounds the lane."""
         self.reason = None if self.open else reason
@@ -223,13 +223,6 @@ class LaneHealth:
             return
         if until_s is not None and self.state is LaneState.PAUSED:
             self._next_s = max(self._next_s, until_s)
-
-    def revive(self, now_s: float) -> None:
-        """The configuration changed or a person asked: the next probe is due at once, and a wait is over."""
-        self._move(LaneEvent.REVIVE, now_s, self.reason)
-        if not self.open:
-            self._interval_s = self._first_interval()
-            self._next_s = now_s
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
