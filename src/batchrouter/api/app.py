@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -26,6 +27,8 @@ from batchrouter.service.service import Service
 
 log = logging.getLogger("batchrouter.api")
 
+PLACES_MAX = 8
+"""Innermost calls that the log tells of a fault; the outer ones are the framework's."""
 HEALTH_PATH = "/healthz"
 DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -79,11 +82,18 @@ class Front:
             await self._app(scope, receive, send_signed)
         except ClientDisconnect:
             log.info("%s %s (%s): the client went away", scope["method"], scope["path"], request_id)
-        except Exception:
-            log.exception("%s %s failed (%s)", scope["method"], scope["path"], request_id)
+        except Exception as error:
+            log.error("%s %s failed (%s): %s", scope["method"], scope["path"], request_id, _kind_and_places(error))
             if started:
-                raise  # only a broken connection can tell now
+                return  # the server breaks the connection off, since nothing else can tell now
             await error_reply(server_fault())(scope, receive, send_signed)
+
+
+def _kind_and_places(error: BaseException) -> str:
+    """Of a fault that nobody foresaw, all but its message, which may hold what was asked or a key."""
+    frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
+    places = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+    return f"{type(error).__name__} at {places or 'an unknown place'}"
 
 
 def _guarded(context: Context, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
