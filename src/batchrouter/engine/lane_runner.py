@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from batchrouter.domain.lane_health import LaneHealth, LaneState
 from batchrouter.domain.outcome import Outcome
@@ -30,6 +29,7 @@ from batchrouter.domain.retry import (
 from batchrouter.domain.shard import Lane
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.fault import told
+from batchrouter.engine.gate import Gate
 from batchrouter.engine.held import Held
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
@@ -37,6 +37,7 @@ from batchrouter.engine.later import Later
 from batchrouter.engine.line_call import LineCall
 from batchrouter.engine.line_end import Fields, of_error, of_reply
 from batchrouter.engine.loader import Loader
+from batchrouter.engine.send_rate import SendRate
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import ReplyBroken, TransportError
 from batchrouter.ports.clock import Chance, Clock, Timer
@@ -49,12 +50,6 @@ LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
 """Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
 BYTES_PER_TOKEN = 4
-
-
-class Gate(Protocol):
-    """Whether this worker may send at all: its lease holds, its journal can write, it is not stopping."""
-
-    def may_send(self) -> bool: ...
 
 
 class LaneRunner:
@@ -89,8 +84,7 @@ class LaneRunner:
         self.more_waiting = True
         """Whether the last round of claims left something; without it, hunger is not worth another round."""
         self.limiter = Limiter(pacing, lane.limit)
-        state = LaneState(lane.state)
-        self.health = LaneHealth(state, lane.reason)
+        self.health = LaneHealth(LaneState(lane.state), lane.reason)
         self._heads: dict[str, bytes] = {}
         self.loader = Loader(self, lane.key.model, wire, inputs, budget)
         self._flying: set[LineCall] = set()
@@ -100,11 +94,8 @@ class LaneRunner:
         self._timer_s = 0.0
         self._pump_due = False
         self._call_soon = asyncio.get_running_loop().call_soon
-        # lines sent in the window that began at _window_s, and the rate of the one before
-        self._window_s = clock.mono_s()
-        self._unix_offset_s = clock.unix_ms() / 1000 - self._window_s
-        self._window_sent = 0
-        self._rate = 0.0
+        self._rate = SendRate(clock.mono_s())
+        self._unix_offset_s = clock.unix_ms() / 1000 - clock.mono_s()
 
     # --- what the dispatcher asks ---------------------------------------------------------------------------------
 
@@ -121,7 +112,7 @@ class LaneRunner:
         if not self.health.open:
             return 1 - self.loader.at_hand - len(self._flying)
         at_hand = self.loader.at_hand
-        return max(2 * self.limiter.limit, int(self._rate * KEEP_S)) - at_hand
+        return max(2 * self.limiter.limit, int(self._rate.a_second * KEEP_S)) - at_hand
 
     def loads(self) -> dict[str, tuple[int, int]]:
         """(in flight, retrying) by batch."""
@@ -218,7 +209,7 @@ class LaneRunner:
         traffic.in_flight += 1
         if traffic.in_flight > traffic.peak:
             traffic.peak = traffic.in_flight
-        self._window_sent += 1
+        self._rate.sent += 1
         line.call = self._link.send(b"%b%d\r\n\r\n" % (head, len(line.body)), line.body, line)
 
     def _estimate(self, line: LineCall) -> int:
@@ -227,7 +218,7 @@ class LaneRunner:
 
     def _ready_low(self) -> int:
         """Loaded lines below which more are loaded: enough for 50 ms, for loading takes a few."""
-        return max(self.limiter.limit // 4, int(self._rate * 0.05), 8)
+        return max(self.limiter.limit // 4, int(self._rate.a_second * 0.05), 8)
 
     def _arm(self, now_s: float) -> None:
         """One timer for whatever comes first: a line's next try, the limiter's wait, the next probe."""
@@ -254,7 +245,9 @@ class LaneRunner:
     async def _load(self) -> None:
         try:
             while self.loader.queue.count:
-                self._measure(self._clock.mono_s())
+                now_s = self._clock.mono_s()
+                self._rate.measure(now_s)
+                self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
                 low, ready = self._ready_low(), len(self.loader.ready)
                 if ready >= low:
                     break
@@ -278,14 +271,6 @@ class LaneRunner:
             unread.extend(self.loader.queue.take_all(batch_id))
         for held, place in unread:
             self._waiting.add(at_s, held, place)
-
-    def _measure(self, now_s: float) -> None:
-        self._unix_offset_s = self._clock.unix_ms() / 1000 - now_s
-        passed_s = now_s - self._window_s
-        if passed_s >= 0.1:
-            self._rate = self._window_sent / passed_s
-            self._window_s = now_s
-            self._window_sent = 0
 
     # --- how calls end --------------------------------------------------------------------------------------------
 
@@ -312,9 +297,7 @@ class LaneRunner:
             self.health.on_answer(line.sent_s, now_s)
             text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self.lane.id, now_s)
             self._finish(line, text, fields, reply.model)
-            if not self._pump_due:
-                self._pump_due = True
-                self._call_soon(self.pump)
+            self._pump_soon()
             return
         error = None if reply.usable else ReplyBroken("the reply is not JSON")
         kind = classify(status, reply.code, error, signals)
