@@ -50,6 +50,7 @@ LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
 """Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
 BYTES_PER_TOKEN = 4
+End = Reply | TransportError
 
 
 class LaneRunner:
@@ -109,9 +110,9 @@ class LaneRunner:
 
     def appetite(self) -> int:
         """How many more lines the lane would like to have claimed."""
-        if not self.health.open:
-            return 1 - self.loader.at_hand - len(self._flying)
         at_hand = self.loader.at_hand
+        if not self.health.open:
+            return 1 - at_hand - len(self._flying)
         return max(2 * self.limiter.limit, int(self._rate.a_second * KEEP_S)) - at_hand
 
     def loads(self) -> dict[str, tuple[int, int]]:
@@ -194,10 +195,10 @@ class LaneRunner:
             self._call_soon(self.pump)
 
     def _send(self, line: LineCall, now_s: float) -> None:
-        batch = line.held.batch
-        head = self._heads.get(batch.endpoint)
+        endpoint = line.held.batch.endpoint
+        head = self._heads.get(endpoint)
         if head is None:
-            head = self._heads[batch.endpoint] = self._wire.head(batch.endpoint)
+            head = self._heads[endpoint] = self._wire.head(endpoint)
         line.sent_s = now_s
         line.attempts += 1
         self.limiter.on_sent(now_s, self._estimate(line))
@@ -355,13 +356,7 @@ class LaneRunner:
         )
 
     def _after_failure(
-        self,
-        line: LineCall,
-        kind: Kind,
-        end: Reply | TransportError,
-        reason: str,
-        now_s: float,
-        retry_after_s: float | None,
+        self, line: LineCall, kind: Kind, end: End, reason: str, now_s: float, retry_after_s: float | None
     ) -> None:
         held, place, sent_s = line.held, line.place, line.sent_s
         tries = held.tries.get(place, NO_TRIES)
@@ -393,14 +388,12 @@ class LaneRunner:
 
     def _finish(self, line: LineCall, text: bytes, fields: Fields, model: str | None) -> None:
         """The line is done: its bytes go over to the journal."""
-        held = line.held
-        batch = held.batch
-        size = len(text)
-        self._journal.add(batch.id, text, fields, size, model)  # first: if it raises, the line is still open
+        held, batch = line.held, line.held.batch
+        self._journal.add(batch.id, text, fields, len(text), model)  # first: if it raises, the line is still open
         if held.tries:
             held.tries.pop(line.place, None)
         batch.open -= 1
-        self._budget.adjust(line.taken, size)
+        self._budget.adjust(line.taken, len(text))
         self.loader.bytes -= line.taken
         if not batch.open:
             self._journal.flush(batch.id)
