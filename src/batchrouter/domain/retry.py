@@ -138,6 +138,9 @@ _LINE_CODES = frozenset(
         "model_not_found",
         "invalid_request_error",
         "request_too_large",
+        # What vLLM, Ollama and Anthropic call a model that they do not have; a path that they do not serve has none.
+        "notfounderror",
+        "not_found_error",
     }
 )
 # OpenAI's type of nearly every refusal, a path that it does not know included: tells nothing beside these statuses.

@@ -185,7 +185,8 @@ def _decode_error(status: int, body: bytes) -> Reply:
     try:
         parsed = _ERROR.decode(body)
         error = (parsed[0] if isinstance(parsed, list) else parsed).error
-        found = error.code if error.code is not None else error.type
+        # A code that only repeats the status tells less than the type (vLLM, Gemini).
+        found = error.type if error.code is None or (error.type and str(error.code) == str(status)) else error.code
         code = str(found) if found is not None else None
     except (msgspec.DecodeError, RecursionError, IndexError):
         pass

@@ -158,6 +158,7 @@ def test_finish_reasons_are_read(body: object, finish: Finish) -> None:
         ({"error": {"message": "m", "type": "t", "code": "context_length_exceeded"}}, "context_length_exceeded"),
         ({"error": {"message": "m", "type": "overloaded_error"}}, "overloaded_error"),
         ({"error": {"message": "m", "code": 429}}, "429"),
+        ({"error": {"message": "m", "type": "NotFoundError", "param": "model", "code": 400}}, "NotFoundError"),
         ([{"error": {"code": 400, "status": "INVALID_ARGUMENT"}}], "400"),
         ({"error": "plain words"}, None),
         ({"detail": "Not Found"}, None),
