@@ -117,7 +117,11 @@ class ServerProcess:
     @property
     def admin_token(self) -> str:
         """The folder's own key of role admin, which lives as long as the process."""
-        note = json.loads((self.folder / "server.json").read_text(encoding="utf-8"))
+        note_path = self.folder / "server.json"
+        deadline = time.monotonic() + 5
+        while not note_path.exists() and time.monotonic() < deadline:  # it listens an instant before it notes where
+            time.sleep(0.01)
+        note = json.loads(note_path.read_text(encoding="utf-8"))
         return str(note["token"])
 
     def client(self, key: str = KEY) -> openai.OpenAI:

@@ -50,14 +50,14 @@ class Server:
         self._api = ApiServer(create_app(embedded.service, self._list_models, settings), settings)
         await embedded.service.keys.tenant()
         port = await self._api.start(host, port)
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+        url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        embedded.folder.announce(ServerNote(url, os.getpid(), self._token))
         await embedded.start()
         first_key = None
         # After everything that can fail: a key is told once, and a start that fails tells nothing.
         if self._env_key is None and not await embedded.has_keys():
             _, first_key = await embedded.service.keys.create(DEFAULT_TENANT, Role.USER, "made at the first start")
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-        url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-        embedded.folder.announce(ServerNote(url, os.getpid(), self._token))
         return Ready(url, embedded.folder.path, first_key, tuple(embedded.config.providers))
 
     async def stop(self, grace_s: float) -> None:

@@ -63,7 +63,9 @@ def test_every_state_and_reason_of_a_lane_is_told() -> None:
     states = [row[0] for row in table(ERRORS, "state")]
     assert states == [f"`{state}`" for state in LaneState]
     told = {row[0] for row in table(ERRORS, "reason")}
-    replies = product((301, 401, 402, 403, 404, 405, 429, 500, 503, 529), (None, "insufficient_quota", "invalid_api_key"))
+    replies = product(
+        (301, 401, 402, 403, 404, 405, 429, 500, 503, 529), (None, "insufficient_quota", "invalid_api_key")
+    )
     failures = (ConnectFailed(), ReplyTimeout(), ConnectionLost(), ReplyTooLarge(), ReplyBroken())
     given = {reason_of(status, code) for status, code in replies}
     # Status and code follow in brackets, what to do after a colon.
