@@ -87,7 +87,7 @@ def test_stuck_lanes_say_why_hold_up_nobody_and_go_on_when_cured(
     # Nobody is hammered meanwhile: a burst at first, then one at a time.
     assert {model: sent.count(model) for model in WELL} == dict.fromkeys(WELL, EACH)
     assert sent.count("refused") <= EACH
-    assert sent.count("dead") <= 3 * EACH
+    assert sent.count("dead") <= 4 * EACH  # a lost connection may have been an idle one: three resends a line
     assert sent.count("hangs") <= 2 * EACH
     assert sent.count("full") <= 3 * EACH
 
