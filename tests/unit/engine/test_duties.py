@@ -78,7 +78,8 @@ async def test_a_step_that_hangs_holds_up_no_other_batch() -> None:
     hanging = await worker._begin_duties()
     await asyncio.sleep(0)
     quick = await house.create(chat(3))
-    await house.run(quick, limit=20)
+    async with asyncio.timeout(10):  # a step that waits for the hanging one would wait for ever
+        await house.run(quick, limit=20)
     assert house.batch(quick).state is BatchState.COMPLETED
     assert house.batch(slow).state is BatchState.VALIDATING
     gate.set()
