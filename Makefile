@@ -42,8 +42,8 @@ LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --python-versio
 
 lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/*.in: make lock ARGS=--upgrade
 	@$(LOCK) $(ARGS) requirements/build.in -o requirements/build.lock
-	@$(LOCK) $(ARGS) pyproject.toml -c requirements/build.lock -o requirements/server.lock
-	@$(LOCK) $(ARGS) pyproject.toml requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
+	@$(LOCK) $(ARGS) pyproject.toml --all-extras -c requirements/build.lock -o requirements/server.lock
+	@$(LOCK) $(ARGS) pyproject.toml --all-extras requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
 		-o requirements/dev.lock
 	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock
 
