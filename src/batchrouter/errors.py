@@ -4,6 +4,7 @@ BatchRouterError
 ├── ApiError                 an answer to a person's request, in the wire's own words
 ├── ConfigError              the configuration cannot be used as it stands
 ├── FolderError              the data folder cannot be used: held by another server, or not writable
+├── LineRefused              a line asks for what its provider cannot do; it fails without being sent
 ├── InputError               the input or the saved state of a `run` does not fit
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
 ├── StoreError               the database failed
@@ -12,6 +13,9 @@ BatchRouterError
 ├── BlobError                the blob store failed
 │   ├── BlobMissing          there is no such blob
 │   └── BlobFull             no room is left for bytes
+├── NativeError              a provider's batch API did not do what was asked
+│   ├── NativeRefused        it answered with an error
+│   └── NativeUnknown        no whole answer came: what was asked may have happened
 └── TransportError           no whole reply came from an upstream
     ├── ConnectFailed        no connection was made; nothing was sent
     ├── ReplyTimeout         the reply did not come in time
@@ -65,6 +69,17 @@ class FolderError(BatchRouterError):
     """The data folder cannot be used; the message names the holder or the cause."""
 
 
+class LineRefused(BatchRouterError):
+    """A line cannot be put into its provider's wire. Becomes the line's outcome, in OpenAI's error shape."""
+
+    def __init__(self, message: str, *, code: str, param: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.status = status
+
+
 class InputError(BatchRouterError):
     """The input file or the state of an earlier run does not fit what was asked."""
 
@@ -101,6 +116,33 @@ class BlobMissing(BlobError):
 
 class BlobFull(BlobError):
     """The disk or the quota is full; what had been written of the blob is gone again."""
+
+
+class NativeError(BatchRouterError):
+    """A provider's batch API did not do what was asked. `str()` is safe to show: no key, no prompt."""
+
+
+class NativeRefused(NativeError):
+    """The provider answered with an error: its status, its machine-readable code, and when to come back, if told."""
+
+    def __init__(
+        self, message: str, *, status: int, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+
+class NativeUnknown(NativeError):
+    """No whole answer came. What was asked may have happened, and must be looked for before it is asked again.
+
+    `sent` false: no connection was made, so that nothing can have happened.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class TransportError(BatchRouterError):

@@ -42,6 +42,11 @@ class Batch:
     completed: int = 0
     failed: int = 0
     tokens: Tokens = NO_TOKENS
+    cost_nano: int = 0
+    """What the settled lines with a known price cost, in billionths of a dollar."""
+    unpriced: int = 0
+    """Settled lines that used tokens at an unknown price; while there are any, the batch's cost is unknown."""
+    max_cost_nano: int | None = None
     errors: tuple[BatchError, ...] = ()
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -79,15 +84,24 @@ class NewBatch:
     route: str = "/v1/batches"
     idempotency_key: str | None = None
     resent: bool = False
+    max_cost_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneShare:
-    """One batch's lines in one lane, for the extension object `batchrouter.lanes`."""
+    """One batch's lines in one lane, for the extension object `batchrouter.lanes`.
+
+    `in_job`: of those not done, how many a native job has. `tokens`, `cost_nano` and `unpriced` are of its done lines.
+    """
 
     lane_id: int
     provider: str
     model: str
+    mode: str = "realtime"
+    in_job: int = 0
+    tokens: Tokens = NO_TOKENS
+    cost_nano: int = 0
+    unpriced: int = 0
     waiting: int
     in_flight: int
     retrying: int

@@ -97,6 +97,31 @@ UPLOAD: dict[UploadState, dict[UploadEvent, UploadState]] = {
 }
 
 
+class JobState(StrEnum):
+    """A native batch job at a provider, seen from us."""
+
+    INTENDED = "intended"
+    CREATED = "created"
+    CANCELLING = "cancelling"
+    COLLECTED = "collected"
+
+
+class JobEvent(StrEnum):
+    CREATE = "create"
+    CANCEL = "cancel"
+    COLLECT = "collect"
+    ABANDON = "abandon"
+
+
+# A job is written down before the provider hears of it. `abandon`: it was never made there, or was refused as a whole.
+JOB: dict[JobState, dict[JobEvent, JobState]] = {
+    JobState.INTENDED: {JobEvent.CREATE: JobState.CREATED, JobEvent.ABANDON: JobState.COLLECTED},
+    JobState.CREATED: {JobEvent.CANCEL: JobState.CANCELLING, JobEvent.COLLECT: JobState.COLLECTED},
+    JobState.CANCELLING: {JobEvent.COLLECT: JobState.COLLECTED},
+    JobState.COLLECTED: {},
+}
+
+
 def batch_step(state: BatchState, event: BatchEvent) -> BatchState:
     """The state after `event`. Raises `IllegalTransition` where the table has none."""
     try:
@@ -111,3 +136,11 @@ def upload_step(state: UploadState, event: UploadEvent) -> UploadState:
         return UPLOAD[state][event]
     except KeyError:
         raise IllegalTransition("upload", state, event) from None
+
+
+def job_step(state: JobState, event: JobEvent) -> JobState:
+    """The state after `event`. Raises `IllegalTransition` where the table has none."""
+    try:
+        return JOB[state][event]
+    except KeyError:
+        raise IllegalTransition("job", state, event) from None

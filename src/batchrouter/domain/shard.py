@@ -6,19 +6,32 @@ truth of what is settled. A shard is the part of a range that goes to one lane, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from batchrouter.domain.batch import BatchError
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 
 
+class LaneMode(StrEnum):
+    """How a lane reaches its provider."""
+
+    REALTIME = "realtime"
+    BATCH = "batch"
+    """The provider's own batch API."""
+    FLEX = "flex"
+    """Real-time calls at the price of a batch, which may be refused for want of room (`service_tier: flex`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaneKey:
-    """A lane is provider + model + credential pool; `model` is as the upstream knows it."""
+    """A lane is provider + model + credential pool + mode; `model` is as the upstream knows it."""
 
     provider: str
     model: str
     pool: str = ""
+    mode: LaneMode = LaneMode.REALTIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +102,9 @@ class Duty:
     done: int
     expires_ms: int
     closing_ms: int | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    open_jobs: int = 0
+    """Native jobs of the batch that are not `collected`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +138,10 @@ class Claim:
     pending: int
     input_blob_key: str
     input_index_key: str
+    max_cost_nano: int | None = None
+    """What the batch may cost in all, in billionths of a dollar."""
+    cost_nano: int = 0
+    """What its settled lines cost, at the moment of the claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +185,8 @@ class SegmentDraft:
 
     Small ones come whole in `data`. `records` are the packed records of `domain.outcome`, in both cases.
     `duty_epoch` fences the gap records (shard 0); None where there are none. `model` is what the upstream said it is.
+    `costs` has one signed 64-bit little-endian number a record, in billionths of a dollar; -1: its price is unknown.
+    Empty means that nothing is known of any; gap records cost nothing, whatever stands there.
     """
 
     batch_id: str
@@ -174,6 +196,7 @@ class SegmentDraft:
     data: bytes | None = None
     duty_epoch: int | None = None
     model: str | None = None
+    costs: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

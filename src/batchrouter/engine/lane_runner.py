@@ -291,7 +291,7 @@ class LaneRunner:
         self._budget.learn(len(body))
         status = line.status
         signals = read_signals(status, line.headers, now_s + self._unix_offset_s)
-        reply = self._wire.decode(status, body)
+        reply = self._wire.decode(line.held.batch.endpoint, status, body)
         if 200 <= status < 300 and reply.usable:
             used = reply.tokens.input + reply.tokens.output
             self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, used, self._estimate(line))

@@ -90,7 +90,7 @@ class Loader:
             try:
                 custom_id, body = decode_line(lines[number])
                 if held.rewritten >> place & 1:
-                    body = self._wire.encode(body)
+                    body = self._wire.encode(held.batch.endpoint, body).body
             except Exception as error:
                 log.error("a line of %s could not be made ready (%s)", held.batch.id, told(error))
                 if isinstance(error, BatchRouterError):

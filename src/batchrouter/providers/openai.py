@@ -18,7 +18,7 @@ from batchrouter.domain.origin import Origin
 from batchrouter.domain.outcome import Finish
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.errors import ConfigError
-from batchrouter.providers.base import Reply
+from batchrouter.providers.base import Encoded, Reply
 from batchrouter.providers.reply import error_body, is_json, one_line
 
 FINISHES = {
@@ -122,10 +122,16 @@ class OpenAIWire:
         path = self._path + endpoint.removeprefix("/v1")
         return f"POST {path} HTTP/1.1\r\n".encode("ascii") + self._fields + b"content-length: "
 
-    def encode(self, body: bytes) -> bytes:
-        return splice_model(body, self._model)
+    def passes(self, endpoint: str) -> bool:
+        return True
 
-    def decode(self, status: int, body: bytes) -> Reply:
+    def encode(self, endpoint: str, body: bytes) -> Encoded:
+        return Encoded(splice_model(body, self._model))
+
+    def encode_batch(self, endpoint: str, body: bytes) -> Encoded:
+        return self.encode(endpoint, body)
+
+    def decode(self, endpoint: str, status: int, body: bytes, note: object | None = None) -> Reply:
         body = body.removeprefix(codecs.BOM_UTF8)  # a reader may ignore it (RFC 8259, section 8.1)
         if 200 <= status < 300:
             return _decode_answer(body)

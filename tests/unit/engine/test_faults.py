@@ -41,9 +41,9 @@ async def test_a_reply_that_raises_is_tried_again_and_fails_in_the_end(
     """Only its own line pays for it; the log names the place and no word of the answer."""
     fault, decode = Once(times, b"question 3"), OpenAIWire.decode
 
-    def raising(wire: OpenAIWire, status: int, body: bytes) -> Any:
+    def raising(wire: OpenAIWire, endpoint: str, status: int, body: bytes, note: object = None) -> Any:
         fault(body)
-        return decode(wire, status, body)
+        return decode(wire, endpoint, status, body, note)
 
     monkeypatch.setattr(OpenAIWire, "decode", raising)
     house = House(lambda body: echo(body, delay_s=0.1), retry=RetrySettings(max_attempts=3))

@@ -55,4 +55,7 @@ def test_headers_cannot_split_a_request(headers: dict[str, str]) -> None:
 def test_only_the_model_of_a_body_changes() -> None:
     """Every other byte stays, odd spacing included."""
     wire = OpenAIWire("http://h/v1", "upstream-name")
-    assert wire.encode(b'{ "model" : "alias","n":1.0 }') == b'{ "model" : "upstream-name","n":1.0 }'
+    assert (
+        wire.encode("/v1/chat/completions", b'{ "model" : "alias","n":1.0 }').body
+        == b'{ "model" : "upstream-name","n":1.0 }'
+    )

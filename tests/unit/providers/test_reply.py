@@ -14,6 +14,7 @@ from batchrouter.domain.tokens import Tokens
 from batchrouter.providers.openai import OpenAIWire
 from batchrouter.providers.reply import is_json, one_line
 
+CHAT = "/v1/chat/completions"
 WIRE = OpenAIWire("http://host:8000/v1", "m")
 
 json_values = st.recursive(
@@ -31,7 +32,7 @@ json_values = st.recursive(
 def test_any_json_becomes_one_line_of_the_same_meaning(value: object, indent: int | None, ascii_only: bool) -> None:
     """However it was printed, `splitlines` sees one line, and it means the same."""
     body = json.dumps({"a": value}, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    reply = WIRE.decode(200, body)
+    reply = WIRE.decode(CHAT, 200, body)
     if not ascii_only:
         try:
             body.decode()
@@ -63,7 +64,7 @@ def test_any_json_becomes_one_line_of_the_same_meaning(value: object, indent: in
 )
 def test_what_is_no_json_is_not_usable(body: bytes) -> None:
     """A 2xx that is not JSON is told apart, and never enters an output as it is."""
-    reply = WIRE.decode(200, body)
+    reply = WIRE.decode(CHAT, 200, body)
     assert not reply.usable
     assert json.loads(reply.body)["error"]["code"] == "invalid_reply"
 
@@ -72,7 +73,7 @@ def test_a_cut_emoji_is_still_json() -> None:
     """Models that stop inside a surrogate pair send an escape that only the standard allows."""
     body = b'{"choices":[{"message":{"content":"\\ud83d"}}]}'
     assert is_json(body)
-    reply = WIRE.decode(200, body)
+    reply = WIRE.decode(CHAT, 200, body)
     assert reply.usable
     assert json.loads(reply.body)["choices"][0]["message"]["content"] == "\ud83d"
 
@@ -81,14 +82,14 @@ def test_a_cut_emoji_is_still_json() -> None:
 def test_a_byte_order_mark_is_dropped(status: int) -> None:
     """Some servers write one before their JSON; inside an output line it would break it."""
     body = b'{"error":{"code":"c"},"usage":{"prompt_tokens":3}}'
-    assert WIRE.decode(status, b"\xef\xbb\xbf" + body) == WIRE.decode(status, body)
-    assert not WIRE.decode(200, b"\xef\xbb\xbf" * 100_000 + body).usable
+    assert WIRE.decode(CHAT, status, b"\xef\xbb\xbf" + body) == WIRE.decode(CHAT, status, body)
+    assert not WIRE.decode(CHAT, 200, b"\xef\xbb\xbf" * 100_000 + body).usable
 
 
 def test_pretty_json_that_only_the_standard_allows_becomes_one_line() -> None:
     """A cut emoji, a number that no float holds, and one of more digits than Python reads."""
     body = b'{\n  "a": "\\ud83d",\r\n  "b": 1e400,\n  "c": %b\n}\n' % (b"9" * 5_000)
-    reply = WIRE.decode(200, body)
+    reply = WIRE.decode(CHAT, 200, body)
     assert reply.usable
     assert reply.body == body.translate(None, b"\r\n")
 
@@ -130,7 +131,7 @@ def test_bytes_that_need_nothing_are_passed_as_they_are() -> None:
 )
 def test_usage_of_every_endpoint_is_read(usage: object, tokens: Tokens) -> None:
     """Chat, completions, embeddings and responses name their tokens differently; nonsense counts nothing."""
-    assert WIRE.decode(200, msgspec.json.encode({"model": "m-1", "usage": usage})).tokens == tokens
+    assert WIRE.decode(CHAT, 200, msgspec.json.encode({"model": "m-1", "usage": usage})).tokens == tokens
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_usage_of_every_endpoint_is_read(usage: object, tokens: Tokens) -> None:
 )
 def test_finish_reasons_are_read(body: object, finish: Finish) -> None:
     """Why the model stopped, of chat and of responses."""
-    assert WIRE.decode(200, msgspec.json.encode(body)).finish is finish
+    assert WIRE.decode(CHAT, 200, msgspec.json.encode(body)).finish is finish
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_finish_reasons_are_read(body: object, finish: Finish) -> None:
 )
 def test_error_codes_are_read_in_every_shape(body: object, code: str | None) -> None:
     """OpenAI's object, Gemini's array around it, and shapes that tell none; the body is kept either way."""
-    reply = WIRE.decode(400, msgspec.json.encode(body))
+    reply = WIRE.decode(CHAT, 400, msgspec.json.encode(body))
     assert reply.code == code
     assert json.loads(reply.body) == body
 
@@ -174,6 +175,6 @@ def test_error_codes_are_read_in_every_shape(body: object, code: str | None) -> 
 @pytest.mark.parametrize("body", [b"", b"<h1>Bad Gateway</h1>", b"\xff\xfe"])
 def test_an_error_that_is_no_json_is_wrapped(body: bytes) -> None:
     """People get OpenAI's error shape whatever the upstream's proxy wrote."""
-    error = json.loads(WIRE.decode(502, body).body)["error"]
+    error = json.loads(WIRE.decode(CHAT, 502, body).body)["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert "502" in error["message"]
