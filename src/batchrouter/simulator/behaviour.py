@@ -41,12 +41,19 @@ ERRORS: dict[int, tuple[str, str | None, str]] = {
 
 
 class Request(msgspec.Struct):
-    """What the decisions look at. `key` is the body's `expected_key`."""
+    """What the decisions look at. `key` is the body's `expected_key`, `query` what followed the `?`."""
 
     method: str
     path: str
     key: str
     body: bytes
+    query: str = ""
+    headers: list[tuple[bytes, bytes]] = []
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name (lower case)."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for name, value in self.headers if name.lower() == wanted), None)
 
 
 class RuleAtWork:

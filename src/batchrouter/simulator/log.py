@@ -16,14 +16,16 @@ WAITING = "waiting"
 SENT = "sent"
 BROKEN = "broken"
 CLIENT_CLOSED = "client_closed"
+NATIVE = "native"
 
 
 class Entry(msgspec.Struct, gc=False, omit_defaults=True):
     """One request. `ms` and `sent_ms` are milliseconds since the log began.
 
-    `end` is `waiting` (no reply yet), `sent` (the reply was handed to the socket), `broken` (a fault cut it short)
-    or `client_closed` (the client went before its reply). `status` is 0 while no status line was sent. `headers` and
-    `text`, the body, are there only when the simulator was told to keep them.
+    `end` is `waiting` (no reply yet), `sent` (the reply was handed to the socket), `broken` (a fault cut it short),
+    `client_closed` (the client went before its reply) or `native` (a line of the batch `job` was run; no connection
+    has a part in it). `status` is 0 while no status line was sent. `headers` and `text`, the body, are there only when
+    the simulator was told to keep them.
     """
 
     n: int
@@ -42,6 +44,8 @@ class Entry(msgspec.Struct, gc=False, omit_defaults=True):
     fault: str = ""
     headers: dict[str, str] | None = None
     text: str | None = None
+    job: str = ""
+    custom_id: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -79,6 +83,44 @@ class RequestLog:
         self._entries.append(entry)
         if entry.in_flight > self.in_flight_max:
             self.in_flight_max = entry.in_flight
+
+    def ran(
+        self,
+        job: str,
+        custom_id: str,
+        path: str,
+        key: str,
+        model: str,
+        status: int,
+        now_s: float,
+        *,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        text: str | None = None,
+    ) -> None:
+        """Enter a line that a batch ran by itself, with the status that its result carries."""
+        self.requests += 1
+        ms = round((now_s - self.begun_s) * 1000, 3)
+        entry = Entry(
+            n=self.requests,
+            ms=ms,
+            connection=0,
+            request=0,
+            path=path,
+            model=model,
+            status=status,
+            key=key,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            in_flight=0,
+            end=NATIVE,
+            sent_ms=ms,
+            text=text,
+            job=job,
+            custom_id=custom_id,
+        )
+        self.add(entry)
+        self._ends[NATIVE] = self._ends.get(NATIVE, 0) + 1
 
     def end(self, entry: Entry, end: str, status: int, now_s: float) -> None:
         """Tokens are summed over what was sent whole with status 200."""

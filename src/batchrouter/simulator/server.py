@@ -123,9 +123,9 @@ class Simulator:
         """Decide what a request gets and enter it in the log. `request` counts those of its connection from 1."""
         now_s = self.loop.time()
         self.in_flight += 1
-        path = url.partition("?")[0]
+        path, _, query = url.partition("?")
         key = expected_key(arrived.body)
-        reply = self._decide(arrived, path, key, now_s)
+        reply = self._decide(arrived, path, query, key, now_s)
         log = self.log
         log.requests += 1
         entry = Entry(
@@ -164,12 +164,13 @@ class Simulator:
     def control(self, method: str, url: str, body: bytes) -> Reply:
         return control.handle(self, method, url, body)
 
-    def _decide(self, arrived: Arrived, path: str, key: str, now_s: float) -> Reply:
+    def _decide(self, arrived: Arrived, path: str, query: str, key: str, now_s: float) -> Reply:
         if self._bearer is not None and not self._is_authorized(arrived):
             message = "Incorrect API key provided: it is not the key that this simulator was started with."
             return Reply(401, error_body(message, "invalid_request_error", None, "invalid_api_key"))
         assert self._behaviour is not None
-        return self._behaviour.decide(Request(arrived.method, path, key, arrived.body), self.in_flight, now_s)
+        request = Request(arrived.method, path, key, arrived.body, query, arrived.headers)
+        return self._behaviour.decide(request, self.in_flight, now_s)
 
     def _is_authorized(self, arrived: Arrived) -> bool:
         return any(value == self._bearer for name, value in arrived.headers if name.lower() == b"authorization")
