@@ -14,9 +14,9 @@ MIB = 1024 * 1024
 class EngineSettings:
     """`alone`: the folder lock proves that no other worker lives.
 
-    `overtake_margin_s`: how long before real time must begin a native job is cancelled at the latest; `cancel_wait_s`: how
-    long a closing batch waits for the finished lines of its jobs; `pause_after_failures`: when so many first lines of a
-    batch in a lane failed the same way, and none did not, the rest waits (0: never).
+    `overtake_margin_s`: how long before real time must begin a native job is cancelled at the latest;
+    `cancel_wait_s`: how long a closing batch waits for the finished lines of its jobs; `pause_after_failures`: when so
+    many first lines of a batch in a lane failed the same way, and none did not, the rest waits (0: never).
 
     `flush_s` and `flush_bytes` bound a segment; one of at most `inline_bytes` lives in its database row. `budget_bytes`
     bounds requests, replies and unflushed lines together.

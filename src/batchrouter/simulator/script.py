@@ -15,9 +15,8 @@ import yaml
 from msgspec import Meta, Struct
 
 from batchrouter.errors import ConfigError
+from batchrouter.simulator.jobscript import BATCH_STRUCTS, Batches, Count, Seconds
 
-Seconds = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
 HeaderName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 HeaderValue = Annotated[str, Meta(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
@@ -133,9 +132,13 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits | None = None
     retry_after: RetryAfterDialect = "seconds"
     rules: tuple[Rule, ...] = ()
+    batches: Batches | None = None
 
 
-STRUCTS: tuple[type[Struct], ...] = (Script, Fixed, Uniform, LogNormal, Capacity, Limits, Rule, Match, Then)
+STRUCTS: tuple[type[Struct], ...] = (
+    *(Script, Fixed, Uniform, LogNormal, Capacity, Limits, Rule, Match, Then),
+    *BATCH_STRUCTS,
+)
 
 
 def load_script(path: str | Path) -> Script:
