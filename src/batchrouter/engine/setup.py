@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from batchrouter.domain.cost import RateCard
@@ -29,11 +29,9 @@ class Member(NamedTuple):
 
 
 class LaneSetup(NamedTuple):
-    """A real-time or flex lane. Members encode and decode alike, and differ in where and under which key they send.
-    `card` None: the price is unknown."""
+    """A real-time or flex lane. Members encode and decode alike, and differ in where and under which key they send."""
 
     members: tuple[Member, ...]
-    card: RateCard | None = None
 
 
 class NativeSetup(NamedTuple):
@@ -43,14 +41,19 @@ class NativeSetup(NamedTuple):
     lines: JobLines
     wire: Wire
     facts: NativeFacts
-    card: RateCard | None = None
+
+
+async def _unknown(key: LaneKey) -> RateCard | None:
+    return None
 
 
 class Upstreams(NamedTuple):
     """Everything the engine asks of the configuration. `options`: how lines of that provider and model may be run;
-    `fallbacks`: where a line with this provider field and model goes next when its lane cannot serve it, in order."""
+    `fallbacks`: where a line with this provider field and model goes next when its lane cannot serve it, in order; `card`: a lane's prices, None
+    where they are unknown, asked once when the lane begins to work."""
 
     lane: Callable[[LaneKey], LaneSetup]
     native: Callable[[LaneKey], NativeSetup]
     options: Callable[[str, str], LaneOptions]
     fallbacks: Callable[[str, str], tuple[Resolved, ...]]
+    card: Callable[[LaneKey], Awaitable[RateCard | None]] = _unknown

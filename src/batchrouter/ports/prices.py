@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from batchrouter.domain.cost import RateCard
@@ -9,6 +10,6 @@ from batchrouter.domain.shard import LaneKey
 
 
 class Prices(Protocol):
-    async def card(self, key: LaneKey) -> RateCard | None:
-        """The lane's prices now, in its mode; None: unknown. Never raises; a repeat is quick."""
+    async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
+        """The lanes' prices now, each in its mode; None: unknown. Never raises; a repeat is quick."""
         ...

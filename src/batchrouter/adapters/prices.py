@@ -1,0 +1,131 @@
+"""Prices: those of the configuration, else those of genai-prices, asked in a program of its own (`price_list`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from batchrouter.adapters import price_list
+from batchrouter.adapters.price_list import Question
+from batchrouter.domain.cost import RateCard, Tier
+from batchrouter.domain.shard import LaneKey, LaneMode
+from batchrouter.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 3600.0
+"""Some models cost less at night."""
+KEPT_MAX = 4096
+WAIT_S = 30.0
+_PROCESSING = {LaneMode.REALTIME: "standard", LaneMode.BATCH: "batch", LaneMode.FLEX: "flex"}
+_ANSWERS = msgspec.json.Decoder(list[RateCard | None])
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """The configuration's price of the models that match a glob, in dollars for a million tokens. `share` is what a
+    discounted mode costs of it; None: nothing is known of those."""
+
+    models: str
+    input: float
+    output: float
+    cached: float | None = None
+    written: float | None = None
+    share: float | None = None
+
+    def card(self, mode: LaneMode) -> RateCard | None:
+        share = 1.0 if mode is LaneMode.REALTIME else self.share
+        if share is None:
+            return None
+
+        def pico(dollars: float) -> int:
+            return round(dollars * share * price_list.PICO_PER_MTOK)
+
+        tier = Tier(
+            input=pico(self.input),
+            cached=pico(self.input if self.cached is None else self.cached),
+            written=pico(self.input if self.written is None else self.written),
+            output=pico(self.output),
+        )
+        return RateCard((tier,), "configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSource:
+    """Where one provider's prices are from. `listed`: its name in genai-prices, None if it has none there. `share`:
+    what a discounted mode costs of the standard price, for models whose discounted price the list does not have."""
+
+    listed: str | None = None
+    share: float | None = None
+    own: tuple[OwnPrice, ...] = ()
+
+
+class ListedPrices:
+    """`Prices`. Belongs to the event loop."""
+
+    def __init__(self, sources: Mapping[str, PriceSource], clock: Clock) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._kept: dict[LaneKey, tuple[float, RateCard | None]] = {}
+        self._asking = asyncio.Lock()
+        self._told = False
+
+    async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
+        async with self._asking:
+            now_s = self._clock.mono_s()
+            missing = [key for key in dict.fromkeys(keys) if not self._fresh(key, now_s)]
+            if len(self._kept) + len(missing) > KEPT_MAX:
+                self._kept.clear()
+                missing = list(dict.fromkeys(keys))
+            await self._fill(missing, now_s)
+            return [self._kept[key][1] for key in keys]
+
+    def _fresh(self, key: LaneKey, now_s: float) -> bool:
+        kept = self._kept.get(key)
+        return kept is not None and now_s - kept[0] < KEEP_S
+
+    async def _fill(self, keys: Sequence[LaneKey], now_s: float) -> None:
+        asked: list[LaneKey] = []
+        questions: list[Question] = []
+        at_s = self._clock.unix_ms() / 1000
+        for key in keys:
+            source = self._sources.get(key.provider, PriceSource())
+            own = next((price for price in source.own if fnmatchcase(key.model, price.models)), None)
+            if own is not None or source.listed is None:
+                self._kept[key] = (now_s, None if own is None else own.card(key.mode))
+                continue
+            asked.append(key)
+            questions.append(Question(source.listed, key.model, _PROCESSING[key.mode], source.share, at_s))
+        if asked:
+            for key, card in zip(asked, await self._ask(questions), strict=True):
+                self._kept[key] = (now_s, card)
+
+    async def _ask(self, questions: Sequence[Question]) -> list[RateCard | None]:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                price_list.__name__,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    out, _ = await process.communicate(price_list.ask(questions))
+            except BaseException:
+                process.kill()
+                await process.wait()
+                raise
+            return _ANSWERS.decode(out)
+        except (OSError, TimeoutError, msgspec.DecodeError) as error:
+            if not self._told:
+                self._told = True
+                log.warning("prices are unknown: genai-prices could not be asked (%s)", type(error).__name__)
+            return [None] * len(questions)
