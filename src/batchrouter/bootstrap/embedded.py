@@ -22,9 +22,10 @@ from batchrouter.adapters.wake import LocalWake
 from batchrouter.bootstrap.wiring import connection, connections_max, engine_settings, router_of, service_limits
 from batchrouter.config import Config
 from batchrouter.domain.file import File
+from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import ApiKey
-from batchrouter.engine.dispatch import Connection
+from batchrouter.engine.setup import LaneSetup, NativeSetup, Upstreams
 from batchrouter.engine.worker import Worker
 from batchrouter.errors import BlobError, ConfigError
 from batchrouter.ports.clock import Chance, Clock
@@ -78,7 +79,7 @@ class Embedded:
             chance=self.chance,
             settings=engine_settings(config),
             router=self.router,
-            connect=self._connect,
+            upstreams=Upstreams(self._lane, _no_native, lambda provider, model: LaneOptions(), lambda field, model: ()),
         )
 
     async def start(self) -> None:
@@ -144,11 +145,15 @@ class Embedded:
             if cleared:
                 log.info("cleared %d unfinished writes of an earlier process", cleared)
 
-    def _connect(self, key: LaneKey) -> Connection:
+    def _lane(self, key: LaneKey) -> LaneSetup:
         provider = self.config.providers.get(key.provider)
         if provider is None:
             raise ConfigError(f"provider '{key.provider}' is no longer configured")
-        return connection(key, provider, self.config, self._transport, self._connections_max)
+        return LaneSetup((connection(key, provider, self.config, self._transport, self._connections_max),))
+
+
+def _no_native(key: LaneKey) -> NativeSetup:
+    raise ConfigError(f"provider '{key.provider}' has no batch API here")
 
 
 def raise_file_limit() -> int:

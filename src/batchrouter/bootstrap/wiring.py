@@ -9,8 +9,8 @@ from batchrouter.domain.retry import RetrySettings
 from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.validation import BatchLimits
-from batchrouter.engine.dispatch import Connection
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.setup import Member
 from batchrouter.ports.transport import LinkSettings, Transport
 from batchrouter.providers.openai import OpenAIWire
 from batchrouter.service.limits import ServiceLimits
@@ -28,7 +28,7 @@ def connections_max(nofile: int) -> int:
 
 def connection(
     key: LaneKey, provider: ProviderConfig, config: Config, transport: Transport, connections_max: int
-) -> Connection:
+) -> Member:
     """How one lane reaches its provider. Lanes share no connections, but all of them together the number that there
     may be."""
     assert provider.base_url is not None  # filled in when the configuration was read
@@ -58,7 +58,7 @@ def connection(
         rpm=provider.rpm,
         tpm=provider.tpm,
     )
-    return Connection(wire, transport.link(wire.origin, settings), pacing)
+    return Member(wire, transport.link(wire.origin, settings), pacing)
 
 
 def router_of(config: Config) -> Router:

@@ -10,26 +10,23 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from batchrouter.domain.fair_share import pick_shards
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
-from batchrouter.domain.pacing import Pacing
-from batchrouter.domain.shard import Claim, Lane, LaneKey, Load, Settled, WaitingGroup
+from batchrouter.domain.shard import Claim, Lane, LaneMode, Load, Settled, WaitingGroup
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, ConfigError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.ledger import Ledger
-from batchrouter.ports.transport import Link
-from batchrouter.providers.base import Wire
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +38,8 @@ LAST_FLUSH_S = 10.0
 CLOSING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 
 
-class Connection(NamedTuple):
-    """What a lane needs to work: its provider's wire, a link to it, and its pace."""
-
-    wire: Wire
-    link: Link
-    pacing: Pacing
-
-
 class Dispatcher:
-    """`connect` makes a lane's connection from the configuration; `ConfigError`: its provider is not configured.
+    """Feeds the lanes of real-time calls; those of native batches (`LaneMode.BATCH`) are left to whoever feeds them.
 
     `hungry` is called whenever a lane could take more; `drained` when a batch has its last line settled, or
     no time left.
@@ -66,7 +55,7 @@ class Dispatcher:
         settings: EngineSettings,
         worker: str,
         traffic: Traffic,
-        connect: Callable[[LaneKey], Connection],
+        upstreams: Upstreams,
         *,
         may_send: Callable[[], bool],
         hungry: Callable[[], None],
@@ -79,7 +68,7 @@ class Dispatcher:
         self._settings = settings
         self._worker = worker
         self._traffic = traffic
-        self._connect = connect
+        self._upstreams = upstreams
         self._may_send = may_send
         self._hungry = hungry
         self._drained = drained
@@ -197,16 +186,16 @@ class Dispatcher:
         if lane is None:
             self._lanes = {lane.id: lane for lane in await self._calls.read(self._ledger.lanes)}
             lane = self._lanes[lane_id]
+        if lane.key.mode is LaneMode.BATCH:
+            return None
         try:
-            connection = self._connect(lane.key)
+            setup = self._upstreams.lane(lane.key)
         except ConfigError as error:
             await self._note(replace(lane, state="paused", reason=str(error), until_ms=None))
             return None
         runner = LaneRunner(
             lane,
-            connection.wire,
-            connection.link,
-            connection.pacing,
+            setup,
             self._settings.retry,
             inputs=self._inputs,
             journal=self.journal,

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from batchrouter.domain.lane_health import LaneHealth, LaneState
 from batchrouter.domain.outcome import Outcome
-from batchrouter.domain.pacing import Limiter, Pacing, Verdict
+from batchrouter.domain.pacing import Limiter, Verdict
 from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
 from batchrouter.domain.retry import (
     NO_TRIES,
@@ -38,11 +38,11 @@ from batchrouter.engine.line_call import LineCall
 from batchrouter.engine.line_end import Fields, of_error, of_reply
 from batchrouter.engine.loader import Loader
 from batchrouter.engine.send_rate import SendRate
+from batchrouter.engine.setup import LaneSetup
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import ReplyBroken, TransportError
 from batchrouter.ports.clock import Chance, Clock, Timer
-from batchrouter.ports.transport import Link
-from batchrouter.providers.base import Reply, Wire
+from batchrouter.providers.base import Reply
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,7 @@ class LaneRunner:
     def __init__(
         self,
         lane: Lane,
-        wire: Wire,
-        link: Link,
-        pacing: Pacing,
+        setup: LaneSetup,
         retry: RetrySettings,
         *,
         inputs: Inputs,
@@ -72,8 +70,9 @@ class LaneRunner:
         on_hungry: Callable[[], None],
     ) -> None:
         self.lane = lane
-        self._wire = wire
-        self._link = link
+        member = setup.members[0]
+        self._wire = member.wire
+        self._link = member.link
         self._retry = retry
         self._journal = journal
         self._budget = budget
@@ -84,10 +83,10 @@ class LaneRunner:
         self._on_hungry = on_hungry
         self.more_waiting = True
         """Whether the last round of claims left something; without it, hunger is not worth another round."""
-        self.limiter = Limiter(pacing, lane.limit)
+        self.limiter = Limiter(member.pacing, lane.limit)
         self.health = LaneHealth(LaneState(lane.state), lane.reason)
         self._heads: dict[str, bytes] = {}
-        self.loader = Loader(self, lane.key.model, wire, inputs, budget)
+        self.loader = Loader(self, lane.key.model, member.wire, inputs, budget)
         self._flying: set[LineCall] = set()
         self._waiting = Later()
         self._loading: asyncio.Task[None] | None = None

@@ -13,14 +13,15 @@ from typing import Any
 
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
-from batchrouter.domain.shard import Beat, Duty, LaneKey, Rejection
+from batchrouter.domain.shard import Beat, Duty, Rejection
 from batchrouter.engine.closing import Closer
-from batchrouter.engine.dispatch import Connection, Dispatcher
+from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.fault import told
 from batchrouter.engine.fold import Folder
 from batchrouter.engine.ingest import decide
 from batchrouter.engine.leases import Lease
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.sweep import Sweeper
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StaleLease
@@ -53,7 +54,7 @@ class Worker:
         chance: Chance,
         settings: EngineSettings,
         router: Router,
-        connect: Callable[[LaneKey], Connection],
+        upstreams: Upstreams,
     ) -> None:
         self._ledger = ledger
         self._calls = calls
@@ -63,7 +64,7 @@ class Worker:
         self._chance = chance
         self._settings = settings
         self._router = router
-        self._connect = connect
+        self._upstreams = upstreams
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +88,7 @@ class Worker:
             self._settings,
             self.id,
             self.traffic,
-            self._connect,
+            self._upstreams,
             may_send=self._lease.held,
             hungry=self._claim_now.set,
             drained=self._duty_now.set,

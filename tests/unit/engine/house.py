@@ -25,14 +25,15 @@ from batchrouter.domain.batch import Batch, LaneShare, NewBatch
 from batchrouter.domain.duplicates import MemorySpill
 from batchrouter.domain.file import File
 from batchrouter.domain.indexer import Indexer
+from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BATCH_FINAL
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.planning import Planner
 from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import Tenant
-from batchrouter.engine.dispatch import Connection
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.setup import LaneSetup, Member, NativeSetup, Upstreams
 from batchrouter.engine.worker import Worker
 from batchrouter.errors import BatchRouterError, ConfigError, TransportError
 from batchrouter.ports.blobs import BlobWriter
@@ -337,10 +338,14 @@ class House:
         """A worker over the same store, not yet enlisted; `worker` and `process` name the latest one."""
         self.process = process = process or Process()
 
-        def connect(key: LaneKey) -> Connection:
+        def lane(key: LaneKey) -> LaneSetup:
             if key.model in self.unconfigured:
                 raise ConfigError(f"provider of {key.model} is not configured")
-            return Connection(OpenAIWire("http://upstream.invalid/v1", key.model), FakeLink(self, process), self.pacing)
+            wire = OpenAIWire("http://upstream.invalid/v1", key.model)
+            return LaneSetup((Member(wire, FakeLink(self, process), self.pacing),))
+
+        def native(key: LaneKey) -> NativeSetup:
+            raise ConfigError(f"provider of {key.model} has no batch API")
 
         self.worker = Worker(
             ledger=self.store.ledger,
@@ -351,7 +356,7 @@ class House:
             chance=self.chance,
             settings=self.settings,
             router=self.router,
-            connect=connect,
+            upstreams=Upstreams(lane, native, lambda provider, model: LaneOptions(), lambda field, model: ()),
         )
         return self.worker
 

@@ -12,13 +12,13 @@ from batchrouter.bootstrap.wiring import connection, connections_max, upstreams_
 from batchrouter.config import Config, ProviderConfig
 from batchrouter.domain.pacing import Limiter
 from batchrouter.domain.shard import LaneKey
-from batchrouter.engine.dispatch import Connection
+from batchrouter.engine.setup import Member
 
 
-def connect(most: int = 1000, **settings: Any) -> Connection:
+def connect(most: int = 1000, **settings: Any) -> Member:
     provider = ProviderConfig(base_url="http://127.0.0.1:9/v1", **settings)
 
-    async def made() -> Connection:
+    async def made() -> Member:
         return connection(LaneKey("p", "m"), provider, Config(), DirectTransport(), most)
 
     return asyncio.run(made())
