@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
@@ -14,6 +14,8 @@ from batchrouter.simulator.script import script_from
 
 if TYPE_CHECKING:
     from batchrouter.simulator.server import Simulator
+
+STEERING = ("finish", "stall", "expire", "cancel")
 
 _json = msgspec.json.Encoder().encode
 
@@ -41,9 +43,27 @@ def handle(simulator: Simulator, method: str, url: str, body: bytes) -> Reply:
         case "POST", "/sim/reset":
             simulator.reset()
             return Reply(200, b'{"status":"reset"}')
+        case "GET", "/sim/jobs":
+            told = simulator.jobs.told(simulator.loop.time(), simulator.log.begun_s)
+            return Reply(200, b"".join([_json(one) + b"\n" for one in told]), "application/x-ndjson")
+        case "POST", _ if path.startswith("/sim/jobs/"):
+            return _steer(simulator, path)
         case _:
             message = f"The simulator has no {method} {path}."
             return Reply(404, error_body(message, "invalid_request_error", None, "unknown_url"))
+
+
+def _steer(simulator: Simulator, path: str) -> Reply:
+    """POST /sim/jobs/{id}/{finish|stall|expire|cancel}: it happens to the job now; the reply is the job after it."""
+    job_id, _, verb = path.removeprefix("/sim/jobs/").rpartition("/")
+    native = simulator.jobs.get(unquote(job_id))
+    if native is None or verb not in STEERING:
+        message = f"The simulator has no job '{job_id}', or jobs have no '{verb}': {', '.join(STEERING)}."
+        return Reply(404, error_body(message, "invalid_request_error", None, "unknown_url"))
+    now_s = simulator.loop.time()
+    getattr(native.job, verb)(now_s)
+    native.poke()
+    return Reply(200, _json(simulator.jobs.told_of(native, now_s, simulator.log.begun_s)))
 
 
 def _bad(message: str) -> Reply:

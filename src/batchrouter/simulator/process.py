@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -49,6 +49,15 @@ class SimulatorProcess:
 
     def reset(self) -> None:
         self._call("POST", "/sim/reset")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All native jobs, oldest first."""
+        return [msgspec.json.decode(line) for line in self._call("GET", "/sim/jobs").splitlines()]
+
+    def steer(self, job_id: str, verb: str) -> dict[str, Any]:
+        """`finish`, `stall`, `expire` or `cancel` a native job now; the job after it."""
+        told: dict[str, Any] = msgspec.json.decode(self._call("POST", f"/sim/jobs/{quote(job_id, safe='')}/{verb}"))
+        return told
 
     def _call(self, method: str, path: str, body: bytes = b"") -> bytes:
         at = urlsplit(self.url)

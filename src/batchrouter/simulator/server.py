@@ -15,6 +15,8 @@ from batchrouter.simulator import control
 from batchrouter.simulator.answers import error_body, expected_key
 from batchrouter.simulator.behaviour import Behaviour, Request
 from batchrouter.simulator.connection import Arrived, Connection
+from batchrouter.simulator.desk import Desk
+from batchrouter.simulator.jobbook import JobBook
 from batchrouter.simulator.log import WAITING, Entry, LogFile, RequestLog
 from batchrouter.simulator.reply import Reply
 from batchrouter.simulator.script import Script
@@ -40,6 +42,7 @@ class Simulator:
 
     loop: asyncio.AbstractEventLoop
     log: RequestLog
+    desk: Desk
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Simulator:
     ) -> None:
         self.settings = settings or Settings()
         self.connections: set[Connection] = set()
+        self.jobs = JobBook()
         self.in_flight = 0
         self._script = script or Script()
         self._unix_s = unix_s
@@ -81,6 +85,7 @@ class Simulator:
         self._all_gone.clear()
         if server is None:
             return
+        self.jobs.clear()
         server.close()
         for connection in list(self.connections):
             connection.transport.abort()
@@ -107,9 +112,11 @@ class Simulator:
         """Takes effect for the next request; counters, buckets and time windows begin anew."""
         self._script = script
         self._behaviour = Behaviour(script, self.settings.models, self.loop.time(), self._unix_s)
+        self.desk = Desk(script.batches)
 
     def reset(self) -> None:
-        """An empty log, its clock at 0, and the script from its beginning. What is in flight goes on."""
+        """An empty log, its clock at 0, no jobs, and the script from its beginning. What is in flight goes on."""
+        self.jobs.clear()
         self.log = RequestLog(self.settings.log_limit, self.loop.time())
         self.log.in_flight_max = self.in_flight
         self.script = self._script
