@@ -153,7 +153,7 @@ class Embedded:
 
 
 def _no_native(key: LaneKey) -> NativeSetup:
-    raise ConfigError(f"provider '{key.provider}' has no batch API here")
+    raise ConfigError(f"no batch API is set up for '{key.provider}'")
 
 
 def raise_file_limit() -> int:
