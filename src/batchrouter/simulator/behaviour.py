@@ -38,6 +38,8 @@ ERRORS: dict[int, tuple[str, str | None, str]] = {
     500: ("server_error", None, "The server had an error while processing the request."),
     503: ("server_error", "overloaded", "The engine is overloaded."),
 }
+CUTTING = frozenset({"close", "close_after_head", "half_body", "hang", "reset", "upgrade"})
+"""Faults after which no client has a whole reply."""
 
 
 class Request(msgspec.Struct):
@@ -49,6 +51,8 @@ class Request(msgspec.Struct):
     body: bytes
     query: str = ""
     headers: list[tuple[bytes, bytes]] = []
+    native: bool = False
+    """A line that a batch runs; nobody waits for its reply."""
 
     def header(self, name: str) -> str | None:
         """The first header of this name (lower case)."""
@@ -74,6 +78,8 @@ class RuleAtWork:
         if match.after_s is not None and age_s < match.after_s:
             return False
         if match.until_s is not None and age_s >= match.until_s:
+            return False
+        if match.native is not None and match.native is not request.native:
             return False
         if self._path is not None and not self._path(request.path):
             return False
@@ -111,21 +117,52 @@ class Behaviour:
         if self._plain:
             return self._answer(request, 1.0)
         model = model_of(request.body)
+        return self._ruled(request, model, now_s, lambda: self._ordinary(request, model, in_flight, now_s))
+
+    def around(self, request: Request, now_s: float, ordinary: Callable[[], Reply]) -> Reply:
+        """A request that is no call of a model: the rules decide about it, else `ordinary` does."""
+        return self._ruled(request, "", now_s, ordinary) if self._rules else ordinary()
+
+    def run_line(self, request: Request, now_s: float) -> Reply:
+        """What a line gets that a batch runs: neither capacity nor limits are in its way, and nobody waits for it.
+
+        Status 0 when a rule's fault would have cut the reply.
+        """
+        if self._plain:
+            reply = self._answer(request, 1.0)
+        else:
+            model = model_of(request.body)
+            reply = self._ruled(
+                request, model, now_s, lambda: self._unknown_model(model) or self._answer(request, 1.0), shape=False
+            )
+        if reply.fault in CUTTING:
+            return Reply(0, b"", model=reply.model)
+        if reply.content_type == "text/event-stream":
+            return self._refusal(400, reply.model, message="Streaming is not supported in a batch.")
+        return reply
+
+    def _ruled(
+        self, request: Request, model: str, now_s: float, ordinary: Callable[[], Reply], *, shape: bool = True
+    ) -> Reply:
         rule = next((rule for rule in self._rules if rule.matches(request, model, now_s - self._started_s)), None)
         if rule is None:
-            return self._ordinary(request, model, in_flight, now_s)
-        if rule.then.status is not None or rule.then.body is not None:
-            reply = self._scripted(rule.then, request, model)
-        else:
-            reply = self._ordinary(request, model, in_flight, now_s)
-        return self._dressed(reply, rule.then)
+            return ordinary()
+        scripted = rule.then.status is not None or rule.then.body is not None
+        reply = self._scripted(rule.then, request, model) if scripted else ordinary()
+        return self._dressed(reply, rule.then, shape)
+
+    def _unknown_model(self, model: str) -> Reply | None:
+        if not self._models or any(serves(model) for serves in self._models):
+            return None
+        message = f"The model `{model}` does not exist or you do not have access to it."
+        return self._refusal(404, model, message=message)
 
     def _ordinary(self, request: Request, model: str, in_flight: int, now_s: float) -> Reply:
         if request.method != "POST":
             return self._looked_up(request)
-        if self._models and not any(serves(model) for serves in self._models):
-            message = f"The model `{model}` does not exist or you do not have access to it."
-            return self._refusal(404, model, message=message)
+        unknown = self._unknown_model(model)
+        if unknown is not None:
+            return unknown
         capacity = self.script.capacity
         if capacity and capacity.reject_above is not None and in_flight > capacity.reject_above:
             return self._refusal(capacity.reject_status, model, wait_s=capacity.retry_after_s)
@@ -179,10 +216,10 @@ class Behaviour:
         body = then.body.encode() if isinstance(then.body, str) else msgspec.json.encode(then.body)
         return Reply(status, body, model=model)
 
-    def _dressed(self, reply: Reply, then: Then) -> Reply:
+    def _dressed(self, reply: Reply, then: Then, shape: bool = True) -> Reply:
         if then.retry_after_s is not None:
             reply.headers = reply.headers + self._retry_after(then.retry_after_s)
-        if then.shape is not None:
+        if then.shape is not None and shape:
             reply.body, headers = shaped(reply.body, then.shape, then.size)
             reply.headers = reply.headers + headers
         if then.headers:

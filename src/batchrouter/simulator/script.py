@@ -92,6 +92,7 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     path: str | None = None
     model: str | None = None
     contains: str | None = None
+    native: bool | None = None
     after_s: Seconds | None = None
     until_s: Seconds | None = None
     first_tries: Count | None = None

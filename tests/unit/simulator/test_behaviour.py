@@ -296,3 +296,62 @@ def test_a_shape_fits_an_error_and_a_body_that_is_no_object() -> None:
     assert error(reply)["type"] == "server_error"
     assert json.loads(Sim(Rule(then=Then(body="text", shape="pretty"))).ask().body) == {"text": "text"}
     assert json.loads(Sim(Rule(then=Then(body={}, shape="huge", size=50))).ask().body).keys() == {"simulated"}
+
+
+# --- lines that a batch runs ----------------------------------------------------------------------------------------
+
+
+def test_a_line_in_a_batch_gets_the_real_time_answer_and_meets_no_limit() -> None:
+    """Capacity and published limits are those of the connection's traffic; a batch has a pool of its own."""
+    script = Script(latency=Fixed(9), capacity=Capacity(in_flight=1, reject_above=1), limits=Limits(rpm=1))
+    behaviour = Behaviour(script, (), 0.0, lambda: 0.0)
+    replies = [behaviour.run_line(request(), 0.0) for _ in range(3)]
+    assert {reply.body for reply in replies} == {answer(CHAT, request().body)}
+
+
+def test_rules_and_models_decide_about_a_line_too() -> None:
+    rules = (Rule(match=Match(contains="poison"), then=Then(status=500)),)
+    behaviour = Behaviour(Script(rules=rules), ("m",), 0.0, lambda: 0.0)
+    statuses = [behaviour.run_line(one, 0.0).status for one in (request(), request("poison"), request(model="x"))]
+    assert statuses == [200, 500, 404]
+
+
+def test_a_rule_can_be_bound_to_lines_of_batches_or_to_connections() -> None:
+    rules = (
+        Rule(match=Match(native=True), then=Then(status=500)),
+        Rule(match=Match(native=False), then=Then(status=429)),
+    )
+    behaviour = Behaviour(Script(rules=rules), (), 0.0, lambda: 0.0)
+    line = request()
+    line.native = True
+    assert (behaviour.run_line(line, 0.0).status, behaviour.decide(request(), 1, 0.0).status) == (500, 429)
+
+
+def test_a_line_whose_reply_would_have_been_cut_has_no_status() -> None:
+    """On a socket the fault is seen; in a batch all that is left of it is a line without a reply."""
+    cut = Behaviour(Script(rules=(Rule(then=Then(fault="reset")),)), (), 0.0, lambda: 0.0)
+    assert cut.run_line(request(), 0.0).status == 0
+    harmless = Behaviour(Script(rules=(Rule(then=Then(fault="chunked", shape="html")),)), (), 0.0, lambda: 0.0)
+    assert harmless.run_line(request(), 0.0).body == answer(CHAT, request().body)
+
+
+def test_a_line_cannot_be_streamed() -> None:
+    streamed = request()
+    streamed.body = streamed.body[:-1] + b',"stream":true}'
+    assert Behaviour(Script(), (), 0.0, lambda: 0.0).run_line(streamed, 0.0).status == 400
+
+
+def test_rules_decide_about_requests_that_are_no_call_of_a_model() -> None:
+    """A rule with a status answers in place of the API; one with a fault lets the API act and breaks its reply."""
+    acted: list[int] = []
+
+    def act() -> Reply:
+        acted.append(1)
+        return Reply(200, b"{}")
+
+    poll = Request("GET", "/v1/batches/b", "", b"")
+    assert Behaviour(Script(), (), 0.0, lambda: 0.0).around(poll, 0.0, act).status == 200
+    refusing = Behaviour(Script(rules=(Rule(then=Then(status=503)),)), (), 0.0, lambda: 0.0)
+    assert (refusing.around(poll, 0.0, act).status, len(acted)) == (503, 1)
+    breaking = Behaviour(Script(rules=(Rule(then=Then(fault="close")),)), (), 0.0, lambda: 0.0)
+    assert (breaking.around(poll, 0.0, act).fault, len(acted)) == ("close", 2)
