@@ -219,6 +219,8 @@ class Behaviour:
     def _dressed(self, reply: Reply, then: Then, shape: bool = True) -> Reply:
         if then.retry_after_s is not None:
             reply.headers = reply.headers + self._retry_after(then.retry_after_s)
+        if then.shape is not None or then.fault is not None:
+            reply.load()
         if then.shape is not None and shape:
             reply.body, headers = shaped(reply.body, then.shape, then.size)
             reply.headers = reply.headers + headers

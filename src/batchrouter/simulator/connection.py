@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -16,6 +17,7 @@ from batchrouter.simulator.answers import error_body
 from batchrouter.simulator.faults import STATUS_SENT, WRITERS
 from batchrouter.simulator.log import CLIENT_CLOSED, Entry
 from batchrouter.simulator.reply import Reply, whole
+from batchrouter.simulator.spool import MEMORY_BYTES, Part, Spool
 
 if TYPE_CHECKING:
     from batchrouter.simulator.log import RequestLog
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 268_435_456
+MAX_FILE_BYTES = 2_147_483_648
+FILES = b"/files"
+"""What the path of an upload contains; its body may be as large as a file, and stays out of memory."""
 MAX_AHEAD = 1024
 
 Headers = list[tuple[bytes, bytes]]
@@ -36,6 +41,12 @@ class Arrived(msgspec.Struct):
     headers: Headers
     body: bytes
     keep_alive: bool
+    spool: Spool | None = None
+    """The body of an upload that is larger than `MEMORY_BYTES`; then `body` is empty."""
+
+    @property
+    def content(self) -> Part:
+        return Part(self.spool if self.spool is not None else Spool(self.body))
 
 
 class Connection(asyncio.Protocol):
@@ -52,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._headers: Headers = []
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._spool: Spool | None = None
         self._head_bytes = 0
         self._in_head = True
         self._upgrading = False
@@ -64,6 +76,8 @@ class Connection(asyncio.Protocol):
         self._entry: Entry | None = None
         self._log: RequestLog | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._full = False
+        self._on_writable: Callable[[], None] | None = None
 
     # --- the transport's side ---------------------------------------------------------------------------------------
 
@@ -105,7 +119,7 @@ class Connection(asyncio.Protocol):
     # --- the parser's side ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._url, self._headers, self._body, self._body_bytes = b"", [], [], 0
+        self._url, self._headers, self._body, self._body_bytes, self._spool = b"", [], [], 0, None
         self._in_head, self._head_bytes, self._upgrading = True, 0, False
 
     def on_url(self, url: bytes) -> None:
@@ -122,9 +136,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
-            self._refuse(413, f"The body of the request is larger than {MAX_BODY_BYTES} bytes.")
-        if not self._deaf:
+        if self._body_bytes > MEMORY_BYTES:
+            self._spool_body(body)
+        elif not self._deaf:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -132,13 +146,27 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         parser = self._parser
-        arrived = Arrived(parser.get_method().decode(), self._url, self._headers, body, parser.should_keep_alive())
+        keep_alive, spool = parser.should_keep_alive(), self._spool
+        if spool is not None and FILES not in self._url:
+            body, spool = spool.read(0, len(spool)), None
+        arrived = Arrived(parser.get_method().decode(), self._url, self._headers, body, keep_alive, spool)
         if len(self._queue) >= MAX_AHEAD:
             self._refuse(400, f"More than {MAX_AHEAD} requests were sent ahead of their turn.")
         elif self._busy:
             self._queue.append(arrived)
         else:
             self._begin(arrived)
+
+    def _spool_body(self, body: bytes) -> None:
+        most = MAX_FILE_BYTES if FILES in self._url else MAX_BODY_BYTES
+        if self._body_bytes > most:
+            self._refuse(413, f"The body of the request is larger than {most} bytes.")
+        if self._deaf:
+            return
+        if self._spool is None:
+            self._spool = Spool(b"".join(self._body))
+            self._body = []
+        self._spool.write(body)
 
     # --- one exchange -----------------------------------------------------------------------------------------------
 
@@ -166,6 +194,23 @@ class Connection(asyncio.Protocol):
         end = WRITERS[reply.fault](self, reply, number, self._keep_alive)
         if end is not None:
             self.finish(end)
+
+    def when_writable(self, then: Callable[[], None]) -> None:
+        self._on_writable = then
+        if not self._full:
+            self.loop.call_soon(self._write_on)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._write_on()
+
+    def _write_on(self) -> None:
+        then, self._on_writable = self._on_writable, None
+        if then is not None and not self.transport.is_closing():
+            then()
 
     def finish(self, end: str) -> None:
         """Note how the exchange ended, and go on with the next one."""

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from batchrouter.simulator.answers import answer
 from batchrouter.simulator.log import BROKEN, SENT
-from batchrouter.simulator.reply import Reply, head_of, length_line, whole
+from batchrouter.simulator.reply import Reply, content_length, head_of, length_line, whole
+from batchrouter.simulator.spool import Part
 
 GARBAGE = b"\r\n\x00simulated garbage after the reply\r\n"
 CHUNKS = 8
@@ -41,13 +42,35 @@ class Wire(Protocol):
     def finish(self, end: str) -> None:
         """The exchange has ended; the next request may start."""
 
+    def when_writable(self, then: Callable[[], None]) -> None:
+        """Call `then` once the client has taken most of what was written; never when it has gone."""
+
 
 Writer = Callable[[Wire, Reply, int, bool], str | None]
 
 
 def write_whole(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str | None:
+    if reply.file is not None:
+        return _write_file(wire, reply, reply.file, number, keep_alive)
     wire.transport.write(whole(reply, number, keep_alive))
     return SENT
+
+
+def _write_file(wire: Wire, reply: Reply, file: Part, number: int, keep_alive: bool) -> str | None:
+    """Piece by piece, as fast as the client takes it."""
+    wire.transport.write(head_of(reply, number, content_length(file.length), keep_alive))
+    pieces = file.pieces()
+
+    def pump() -> None:
+        piece = next(pieces, None)
+        if piece is None:
+            wire.finish(SENT)
+        else:
+            wire.transport.write(piece)
+            wire.when_writable(pump)
+
+    wire.when_writable(pump)
+    return None
 
 
 def _close(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str | None:

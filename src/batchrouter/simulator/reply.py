@@ -6,12 +6,17 @@ from http import HTTPStatus
 
 from msgspec import Struct
 
+from batchrouter.simulator.spool import Part
+
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 BODILESS = (204, 304)
 
 
 class Reply(Struct):
-    """What goes out, when (`delay_s` from arrival) and how (`fault`; empty: as the rules of HTTP want it)."""
+    """What goes out, when (`delay_s` from arrival) and how (`fault`; empty: as the rules of HTTP want it).
+
+    `file` is a body that may be too large for memory; then `body` is empty.
+    """
 
     status: int
     body: bytes
@@ -23,6 +28,12 @@ class Reply(Struct):
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    file: Part | None = None
+
+    def load(self) -> None:
+        """Take the file into memory, for those who must see the whole body."""
+        if self.file is not None:
+            self.body, self.file = self.file.read(), None
 
 
 def head_of(reply: Reply, number: int, framing: bytes, keep_alive: bool) -> bytes:
@@ -46,7 +57,11 @@ def head_of(reply: Reply, number: int, framing: bytes, keep_alive: bool) -> byte
 
 
 def length_line(body: bytes) -> bytes:
-    return b"content-length: %d\r\n" % len(body)
+    return content_length(len(body))
+
+
+def content_length(length: int) -> bytes:
+    return b"content-length: %d\r\n" % length
 
 
 def whole(reply: Reply, number: int, keep_alive: bool) -> bytes:
