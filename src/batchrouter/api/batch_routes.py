@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchrouter.api.asking import after_of, json_body, limit_of, repeat_of
+from batchrouter.api.batch_objects import BatchList, batch_object
 from batchrouter.api.context import Context
-from batchrouter.api.objects import BatchList, batch_object
 from batchrouter.api.replies import json_reply
 from batchrouter.service.batches import LIST_DEFAULT, LIST_MAX, BatchView
 from batchrouter.service.caller import Caller

@@ -9,7 +9,16 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from batchrouter.api import batch_routes, file_routes, objects, other_routes, requests, upload_routes
+from batchrouter.api import (
+    batch_objects,
+    batch_routes,
+    file_routes,
+    objects,
+    other_routes,
+    quote_objects,
+    requests,
+    upload_routes,
+)
 from batchrouter.api.context import Context
 from batchrouter.service.caller import Caller
 
@@ -106,6 +115,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(401, 404, 416),
     ),
     Endpoint(
+        method="GET",
+        path="/files/{file_id}/estimate",
+        name="estimateFile",
+        words="What a batch of this file would take: tokens, cost and time of each lane, before anything is sent.",
+        handler=file_routes.estimate_file,
+        reply=quote_objects.EstimateObject,
+        errors=(400, 401, 404),
+    ),
+    Endpoint(
         method="POST",
         path="/uploads",
         name="createUpload",
@@ -151,7 +169,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         words="Create a batch from an uploaded file. With an `Idempotency-Key` header a repeat is harmless.",
         handler=batch_routes.create_batch,
         body=requests.CreateBatch,
-        reply=objects.BatchObject,
+        reply=batch_objects.BatchObject,
         errors=(400, 401, 409),
     ),
     Endpoint(
@@ -161,7 +179,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         words="List batches, newest first.",
         handler=batch_routes.list_batches,
         query=(_limit(100, 20), AFTER),
-        reply=objects.BatchList,
+        reply=batch_objects.BatchList,
         errors=(400, 401),
     ),
     Endpoint(
@@ -170,7 +188,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         name="retrieveBatch",
         words="Retrieve a batch.",
         handler=batch_routes.retrieve_batch,
-        reply=objects.BatchObject,
+        reply=batch_objects.BatchObject,
         errors=(401, 404),
     ),
     Endpoint(
@@ -179,7 +197,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         name="cancelBatch",
         words="Cancel a batch. Finished lines are kept and delivered.",
         handler=batch_routes.cancel_batch,
-        reply=objects.BatchObject,
+        reply=batch_objects.BatchObject,
         errors=(401, 404, 409),
     ),
     Endpoint(

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from batchrouter.api.asking import after_of, descending, limit_of, read_form
 from batchrouter.api.context import Context
 from batchrouter.api.objects import FileDeleted, FileList, file_object
+from batchrouter.api.quote_objects import estimate_object
 from batchrouter.api.ranges import Unsatisfiable, wanted_span
 from batchrouter.api.replies import json_reply
 from batchrouter.domain.file import File
@@ -76,6 +77,14 @@ async def delete_file(context: Context, request: Request, caller: Caller) -> Res
     file_id: str = request.path_params["file_id"]
     await context.service.files.delete(caller, file_id)
     return json_reply(FileDeleted(file_id, "file", True))
+
+
+async def estimate_file(context: Context, request: Request, caller: Caller) -> Response:
+    file = await context.service.files.get(caller, request.path_params["file_id"])
+    quote = await context.service.quotes.quote(file)
+    if quote is None:
+        raise ApiError(400, f"The file {file.id} is no batch input: upload it with purpose 'batch'.", param="file_id")
+    return json_reply(estimate_object(file.id, quote))
 
 
 async def file_content(context: Context, request: Request, caller: Caller) -> Response:

@@ -15,12 +15,14 @@ from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.folder import DataFolder
 from batchrouter.adapters.http.proxied import transport_for
+from batchrouter.adapters.prices import ListedPrices
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
 from batchrouter.adapters.wake import LocalWake
 from batchrouter.bootstrap.wiring import connection, connections_max, engine_settings, router_of, service_limits
 from batchrouter.config import Config
+from batchrouter.domain.cost import RateCard
 from batchrouter.domain.file import File
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.shard import LaneKey
@@ -30,6 +32,7 @@ from batchrouter.engine.worker import Worker
 from batchrouter.errors import BlobError, ConfigError
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.transport import Transport
+from batchrouter.service.quotes import Quotes
 from batchrouter.service.service import Service
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,10 @@ class Embedded:
         self._wake = LocalWake()
         self._clearing: asyncio.Task[None] | None = None
         self.router = router_of(config)
+        self._prices = ListedPrices({}, self.clock)
+        upstreams = Upstreams(
+            self._lane, _no_native, lambda provider, model: LaneOptions(), lambda field, model: (), self._card
+        )
         self.service = Service(
             catalog=self._store.catalog,
             calls=self._calls,
@@ -67,6 +74,7 @@ class Embedded:
             clock=self.clock,
             chance=self.chance,
             wake=self._wake,
+            quotes=Quotes(self._blobs, self.router, upstreams.options, self._prices),
             limits=service_limits(config),
             scratch=lambda: FolderScratch(folder / "scratch"),
         )
@@ -79,7 +87,7 @@ class Embedded:
             chance=self.chance,
             settings=engine_settings(config),
             router=self.router,
-            upstreams=Upstreams(self._lane, _no_native, lambda provider, model: LaneOptions(), lambda field, model: ()),
+            upstreams=upstreams,
         )
 
     async def start(self) -> None:
@@ -144,6 +152,9 @@ class Embedded:
         else:
             if cleared:
                 log.info("cleared %d unfinished writes of an earlier process", cleared)
+
+    async def _card(self, key: LaneKey) -> RateCard | None:
+        return (await self._prices.cards([key]))[0]
 
     def _lane(self, key: LaneKey) -> LaneSetup:
         provider = self.config.providers.get(key.provider)

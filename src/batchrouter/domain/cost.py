@@ -6,6 +6,7 @@ are below a billionth.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from batchrouter.domain.tokens import Tokens
@@ -52,3 +53,13 @@ class RateCard:
             (input_tokens * max(tier.input, tier.written) + output_tokens * tier.output + 999) // 1000
             for tier in self.tiers
         )
+
+
+def nano_of(dollars: str) -> int | None:
+    """A sum of dollars as people write it (`5`, `0.25`, `$12.50`) in billionths; None if it is none, or negative, or
+    more than a million."""
+    match = re.fullmatch(r"\$?([0-9]{1,7})(?:\.([0-9]{1,9}))?", dollars.strip())
+    if match is None:
+        return None
+    nano = int(match[1]) * NANO + int((match[2] or "").ljust(9, "0"))
+    return nano if nano <= 1_000_000 * NANO else None

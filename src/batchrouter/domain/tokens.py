@@ -18,3 +18,11 @@ class Tokens(NamedTuple):
 
 
 NO_TOKENS = Tokens()
+
+BYTES_PER_TOKEN = 4
+
+
+def estimated(body_bytes: int) -> int:
+    """Tokens of a text request of that many bytes of JSON, before anybody has counted them. Text in the Latin alphabet
+    has about four bytes a token; images and files inside a body make this far too much."""
+    return -(-body_bytes // BYTES_PER_TOKEN)

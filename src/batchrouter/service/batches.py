@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
+from batchrouter.domain.cost import nano_of
+from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.shard import LaneMode
 from batchrouter.errors import ApiError
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog, Page
@@ -18,6 +21,7 @@ from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.files import unknown_after
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotes import Quotes
 
 LIST_MAX = 100
 LIST_DEFAULT = 20
@@ -37,15 +41,23 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """A batch and where its lines are. `lanes` is None where they were not looked up (lists)."""
+    """A batch, where its lines are, and its jobs at providers. Both are None where they were not looked up (lists)."""
 
     batch: Batch
     lanes: tuple[LaneShare, ...] | None = None
+    jobs: tuple[Job, ...] | None = None
 
 
 class Batches:
     def __init__(
-        self, catalog: Catalog, calls: Calls, clock: Clock, chance: Chance, wake: Wake, limits: ServiceLimits
+        self,
+        catalog: Catalog,
+        calls: Calls,
+        clock: Clock,
+        chance: Chance,
+        wake: Wake,
+        limits: ServiceLimits,
+        quotes: Quotes,
     ) -> None:
         self._catalog = catalog
         self._calls = calls
@@ -53,6 +65,7 @@ class Batches:
         self._chance = chance
         self._wake = wake
         self._limits = limits
+        self._quotes = quotes
 
     async def create(self, caller: Caller, body: asked.Body, raw: bytes, repeat: Repeat) -> BatchView:
         """`body` is what `raw`, the request's bytes, decode to. A repeat gets the batch already made."""
@@ -65,6 +78,7 @@ class Batches:
         expires_s = asked.expiry(body, "output_expires_after", limits.expiry_min_s, limits.expiry_max_s)
         if repeat.key is not None and not 0 < len(repeat.key) <= KEY_CHARS:
             raise ApiError(400, f"The Idempotency-Key header must have 1 to {KEY_CHARS} characters.")
+        max_cost_nano = await self._max_cost(caller, metadata, input_file_id)
         now_ms = self._clock.unix_ms()
         new = NewBatch(
             id=f"batch_{self._chance.hex(32)}",
@@ -80,6 +94,7 @@ class Batches:
             body_hash=hashlib.sha256(raw).hexdigest(),
             idempotency_key=repeat.key,
             resent=repeat.resent,
+            max_cost_nano=max_cost_nano,
         )
         created = await self._calls.write(self._catalog.create_batch, new, now_ms=now_ms)
         if created.conflict or created.batch is None:
@@ -91,7 +106,7 @@ class Batches:
             )
         if created.fresh:
             self._wake.hint()
-        return BatchView(created.batch, ())
+        return BatchView(created.batch, (), ())
 
     async def get(self, caller: Caller, batch_id: str) -> BatchView:
         view = await self._calls.read(self._look, caller.tenant_id, batch_id) if asked.is_id(batch_id) else None
@@ -119,13 +134,40 @@ class Batches:
         self._wake.hint()
         return await self.get(caller, batch_id)
 
+    async def _max_cost(self, caller: Caller, metadata: Mapping[str, str] | None, input_file_id: str) -> int | None:
+        """What the batch may cost. A limit that nobody could hold is refused here: one of its models has no price."""
+        told = (metadata or {}).get("max_cost")
+        most = self._limits.max_cost_nano if told is None else nano_of(told)
+        if told is not None and most is None:
+            raise ApiError(
+                400,
+                f"Invalid 'metadata.max_cost': '{told}' is no sum of dollars between 0 and 1,000,000, such as 12.50.",
+                param="metadata.max_cost",
+                code="invalid_max_cost",
+            )
+        if most is None or not asked.is_id(input_file_id):
+            return most
+        file = await self._calls.read(self._catalog.file, caller.tenant_id, input_file_id, self._clock.unix_ms())
+        unpriced = [] if file is None else await self._quotes.unpriced(file)
+        if unpriced:
+            more = f" and {len(unpriced) - 3} more" if len(unpriced) > 3 else ""
+            raise ApiError(
+                400,
+                f"The price of {', '.join(unpriced[:3])}{more} is unknown, so that max_cost cannot be kept. Name its "
+                "price in the configuration (`prices`), or create the batch without max_cost.",
+                param="metadata.max_cost",
+                code="price_unknown",
+            )
+        return most
+
     def _look(self, tenant_id: str, batch_id: str) -> BatchView | None:
         """Both reads in one visit to the store: this is what a poll costs."""
         batch = self._catalog.batch(tenant_id, batch_id)
         if batch is None:
             return None
         shares = self._catalog.lane_shares(batch_id) if batch.total else []
-        return BatchView(batch, tuple(shares_told(batch, shares)))
+        jobs = self._catalog.jobs(batch_id) if any(share.mode == LaneMode.BATCH for share in shares) else []
+        return BatchView(batch, tuple(shares_told(batch, shares)), tuple(jobs))
 
 
 def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
@@ -137,10 +179,10 @@ def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
     if batch.state in BATCH_FINAL:
         rested = LaneState.OPEN.value
         return [
-            replace(share, waiting=0, in_flight=0, retrying=0, state=rested, reason=None, until_ms=None)
+            replace(share, waiting=0, in_flight=0, retrying=0, in_job=0, state=rested, reason=None, until_ms=None)
             for share in shares
         ]
-    undone = sum(share.waiting + share.in_flight + share.retrying for share in shares)
+    undone = sum(share.waiting + share.in_flight + share.retrying + share.in_job for share in shares)
     too_many = undone + sum(share.done for share in shares) - batch.total
     told = []
     for share in shares:

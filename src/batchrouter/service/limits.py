@@ -12,7 +12,9 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLimits:
-    """`batch_max_bytes` is 200 MiB, not 200 MB: clients in use count in MiB."""
+    """`max_cost_nano`, in billionths of a dollar, holds for batches whose metadata name no `max_cost` of their own.
+
+    `batch_max_bytes` is 200 MiB, not 200 MB: clients in use count in MiB."""
 
     max_upload_bytes: int = 512 * MIB
     batch_max_bytes: int = 209_715_200
@@ -26,6 +28,7 @@ class ServiceLimits:
     expiry_max_s: int = 30 * DAY_S
     completion_windows: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({"24h": DAY_S}))
     default_window: str = "24h"
+    max_cost_nano: int | None = None
     endpoints: tuple[str, ...] = (
         "/v1/responses",
         "/v1/chat/completions",

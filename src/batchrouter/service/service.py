@@ -12,6 +12,7 @@ from batchrouter.service.files import Files
 from batchrouter.service.intake import MemoryScratch, ScratchMaker
 from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotes import Quotes
 from batchrouter.service.uploads import Uploads
 
 
@@ -27,6 +28,7 @@ class Service:
         clock: Clock,
         chance: Chance,
         wake: Wake,
+        quotes: Quotes,
         limits: ServiceLimits | None = None,
         scratch: ScratchMaker = MemoryScratch,
     ) -> None:
@@ -35,5 +37,6 @@ class Service:
         self.chance = chance
         self.files = Files(catalog, calls, blobs, clock, chance, self.limits, scratch)
         self.uploads = Uploads(self.files, catalog, calls, blobs, clock, chance, self.limits)
-        self.batches = Batches(catalog, calls, clock, chance, wake, self.limits)
+        self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes)
+        self.quotes = quotes
         self.keys = Keys(catalog, calls, clock, chance)

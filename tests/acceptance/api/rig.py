@@ -18,8 +18,14 @@ from batchrouter.adapters.wake import LocalWake
 from batchrouter.api.app import create_app
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
+from batchrouter.domain.cost import RateCard
+from batchrouter.domain.lane_choice import LaneOptions
+from batchrouter.domain.routing import RouteProvider, Router
+from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import Role
+from batchrouter.ports.prices import Prices
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotes import Quotes
 from batchrouter.service.service import Service
 
 T = TypeVar("T")
@@ -27,6 +33,11 @@ T = TypeVar("T")
 USER_KEY = "sk-user-0123456789"
 ADMIN_KEY = "sk-admin-0123456789"
 MODELS = (ModelInfo("gpt-4.1-nano", "openai", 1_700_000_000), ModelInfo("Qwen/Qwen2.5-7B", "local"))
+
+
+class NoPrices:
+    async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
+        return [None] * len(keys)
 
 
 class Rig:
@@ -40,8 +51,11 @@ class Rig:
         models: Sequence[ModelInfo] = MODELS,
         room_bytes: int | None = None,
         folder: Path | None = None,
+        prices: Prices | None = None,
         **settings: Any,
     ) -> None:
+        router = Router([RouteProvider("sim", "openai"), RouteProvider("other", "openai")], {}, "sim")
+        options = LaneOptions(batch=True)
         self.clock = RealClock()
         self.chance = RealChance()
         self.store: MemoryStore | SqlStore
@@ -68,6 +82,7 @@ class Rig:
             clock=self.clock,
             chance=self.chance,
             wake=self.wake,
+            quotes=Quotes(self.blobs, router, lambda provider, model: options, prices or NoPrices()),
             limits=limits,
         )
 

@@ -16,7 +16,7 @@ from batchrouter.adapters.prices import KEEP_S, ListedPrices, OwnPrice, PriceSou
 from batchrouter.domain.shard import LaneKey, LaneMode
 from batchrouter.domain.tokens import Tokens
 
-NOW_S = 1_790_000_000.0
+NOW_S = 1_795_132_800.0  # 2026-11-20
 PROVIDERS = ("openai", "anthropic", "google", "mistral", "groq", "deepseek", "x-ai")
 
 
