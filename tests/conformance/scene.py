@@ -12,12 +12,14 @@ from typing import Any, Protocol
 from batchrouter.domain import bitmap
 from batchrouter.domain.batch import Batch, BatchError, NewBatch
 from batchrouter.domain.file import File, FileRole
-from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.job import Job, JobDuty, JobNote, JobShard
+from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobEvent
 from batchrouter.domain.outcome import GAP_SHARD, Finish, Outcome, Record, pack, tail
 from batchrouter.domain.shard import (
     Claim,
     Duty,
     LaneKey,
+    LaneMode,
     Plan,
     PlannedShard,
     Range,
@@ -27,12 +29,14 @@ from batchrouter.domain.shard import (
 )
 from batchrouter.domain.tenant import Tenant
 from batchrouter.ports.catalog import Catalog
+from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 
 START_MS = 1_700_000_000_000
 LEASE_MS = 30_000
 WINDOW_MS = 24 * 3600 * 1000
 FAST, SLOW = LaneKey("openai", "fast"), LaneKey("local", "slow")
+CHEAP = LaneKey("openai", "fast", mode=LaneMode.BATCH)
 TENANT = "tenant_a"
 REFUSAL = Rejection(errors=(BatchError(code="empty_file", message="The file is empty."),))
 
@@ -43,6 +47,9 @@ class Store(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def jobs(self) -> JobLedger: ...
 
     def close(self) -> None: ...
 
@@ -80,6 +87,18 @@ def record(claim: Claim, place: int, outcome: Outcome = Outcome.SUCCEEDED, **cha
         length=20 if answered else 30,
     )
     return made._replace(**changes)
+
+
+def job_record(
+    shard: JobShard, lane_id: int, place: int, outcome: Outcome = Outcome.SUCCEEDED, **changes: Any
+) -> Record:
+    """The outcome of one line of a job's shard, by its place in the range."""
+    known = {"shard_id": shard.shard_id, "epoch": shard.epoch, "range_no": shard.range_no}
+    claim = Claim(
+        **known, first_line=shard.first_line, lines=shard.lines, lane_id=lane_id, pending=0, batch_id="", tenant_id="",
+        weight=1, deadline_ms=0, endpoint="", input_blob_key="", input_index_key="",
+    )  # fmt: skip
+    return record(claim, place, outcome, **changes)
 
 
 def records_of(claim: Claim, outcome: Outcome = Outcome.SUCCEEDED) -> list[Record]:
@@ -124,6 +143,7 @@ class Scene:
         self.store = store
         self.catalog = store.catalog
         self.ledger = store.ledger
+        self.jobs = store.jobs
         self.now = START_MS
         self.made = 0
         self.tenant(TENANT)
@@ -216,6 +236,54 @@ class Scene:
         for claim in self.claim(worker, batch_id, lane):
             self.settle(worker, batch_id, records_of(claim))
             self.ledger.release(worker, [(claim.shard_id, claim.epoch)])
+
+    # --- native jobs ----------------------------------------------------------------------------------------------
+
+    def new_job(self, claims: Sequence[Claim], job_id: str = "job_1", **changes: Any) -> Job:
+        job = Job(
+            id=job_id, batch_id=claims[0].batch_id, lane_id=claims[0].lane_id,
+            lines=sum(claim.pending.bit_count() for claim in claims), tokens=100, bytes=1_000, created_ms=self.now,
+            next_ms=self.now,
+        )  # fmt: skip
+        return replace(job, **changes)
+
+    def intend(self, worker: str, claims: Sequence[Claim], job_id: str = "job_1", **changes: Any) -> Job:
+        """A job that has these shards."""
+        job = self.new_job(claims, job_id, **changes)
+        assert self.jobs.intend(worker, job, [(claim.shard_id, claim.epoch) for claim in claims], self.now)
+        return job
+
+    def job_duty(self, worker: str, job_id: str = "job_1") -> JobDuty:
+        """The duty on that job; those of other jobs that are due are left as they are."""
+        apart = [job.id for batch in self.job_batches() for job in self.jobs.jobs(batch) if job.id != job_id]
+        (duty,) = self.jobs.take_jobs(worker, self.now, 1, apart)
+        assert duty.job.id == job_id
+        return duty
+
+    def job_batches(self) -> list[str]:
+        page = self.catalog.batches(TENANT, after=None, limit=100)
+        return [] if page is None else [batch.id for batch in page.rows]
+
+    def note(self, worker: str, duty: JobDuty, event: JobEvent | None = None, **changes: Any) -> Job:
+        """Due again at once, unless told otherwise."""
+        return self.jobs.note_job(worker, duty, event, JobNote(**{"next_ms": self.now, **changes}), self.now)
+
+    def sent(
+        self, worker: str, lines: Sequence[int] = (4,), job_id: str = "job_1", batch_id: str = "b1", **changes: Any
+    ) -> JobDuty:
+        """A batch whose every line is in one job that its provider has; the duty of its next step."""
+        self.running(batch_id, lines, (CHEAP,), worker, **changes)
+        self.intend(worker, self.claim(worker, batch_id, CHEAP), job_id)
+        self.note(worker, self.job_duty(worker, job_id), JobEvent.CREATE, ext_id=f"theirs of {job_id}")
+        return self.job_duty(worker, job_id)
+
+    def job(self, job_id: str = "job_1", batch_id: str = "b1") -> Job:
+        (job,) = (job for job in self.jobs.jobs(batch_id) if job.id == job_id)
+        return job
+
+    def results(self, shard: JobShard, duty: JobDuty, outcome: Outcome = Outcome.SUCCEEDED) -> list[Record]:
+        """An outcome for every member of a job's shard, done or not."""
+        return [job_record(shard, duty.lane.id, place, outcome) for place in bitmap.members(shard.members)]
 
     # --- closing --------------------------------------------------------------------------------------------------
 

@@ -49,12 +49,16 @@ def ignore_the_epoch(patch: pytest.MonkeyPatch) -> None:
     """Whoever once held the shard may settle."""
 
     def lax(
-        records: bytes, shards: dict[int, ShardFence], ranges: dict[int, RangeFence], duty_epoch: int | None
+        records: bytes,
+        shards: dict[int, ShardFence],
+        ranges: dict[int, RangeFence],
+        duty_epoch: int | None,
+        costs: bytes,
     ) -> object:
         trusting = [
             each._replace(epoch=shards[each.shard].epoch) if each.shard in shards else each for each in unpack(records)
         ]
-        return admit(pack(trusting), shards, ranges, duty_epoch)
+        return admit(pack(trusting), shards, ranges, duty_epoch, costs)
 
     patch.setattr("batchrouter.adapters.memory.shards.admit", lax)
 
@@ -63,10 +67,14 @@ def ignore_the_done_bits(patch: pytest.MonkeyPatch) -> None:
     """A line may be answered again and again."""
 
     def lax(
-        records: bytes, shards: dict[int, ShardFence], ranges: dict[int, RangeFence], duty_epoch: int | None
+        records: bytes,
+        shards: dict[int, ShardFence],
+        ranges: dict[int, RangeFence],
+        duty_epoch: int | None,
+        costs: bytes,
     ) -> object:
         blank = {no: RangeFence(home.first_line, home.lines, 0) for no, home in ranges.items()}
-        return admit(records, shards, blank, duty_epoch)
+        return admit(records, shards, blank, duty_epoch, costs)
 
     patch.setattr("batchrouter.adapters.memory.shards.admit", lax)
 

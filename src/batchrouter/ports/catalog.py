@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.file import File, RangeSpan, SegmentRef, Upload, UploadPart
+from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import UploadEvent
 from batchrouter.domain.tenant import ApiKey, Tenant
 
@@ -145,6 +146,10 @@ class Catalog(Protocol):
 
     def lane_shares(self, batch_id: str) -> list[LaneShare]:
         """By lane; empty before planning."""
+        ...
+
+    def jobs(self, batch_id: str) -> list[Job]:
+        """The batch's native jobs, oldest first; empty once its rows are gone."""
         ...
 
     def events(self, batch_id: str, after: int, limit: int) -> list[Event]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from batchrouter.adapters.memory.state import BatchRow, Part, atomic
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
+from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.settlement import NO_GAIN
 from batchrouter.errors import IllegalTransition, StoreError
 from batchrouter.ports.catalog import Created, Page
 
@@ -59,8 +61,12 @@ class Batches(Part):
         row = self._state.batches.get(batch_id)
         if row is None:
             return []
-        lane_ids = {shard.lane_id for shard in row.shards.values()} | row.lane_done.keys()
+        lane_ids = {shard.lane_id for shard in row.shards.values()} | row.lanes.keys()
         return [self._share(row, lane_id) for lane_id in sorted(lane_ids & self._state.lanes.keys())]
+
+    @atomic
+    def jobs(self, batch_id: str) -> list[Job]:
+        return [row.told() for row in self._state.jobs.values() if row.job.batch_id == batch_id]
 
     @atomic
     def events(self, batch_id: str, after: int, limit: int) -> list[Event]:
@@ -70,8 +76,9 @@ class Batches(Part):
         return [replace(event, data=dict(event.data)) for event in row.events if event.no > after][:limit]
 
     def _share(self, row: BatchRow, lane_id: int) -> LaneShare:
-        """Lines that a worker holds and has not sent are waiting too: the four numbers add up to the lane's lines."""
-        lane = self._state.lanes[lane_id]
+        """Lines that a worker holds and has not sent are waiting too, those that a job has are not: the five numbers
+        add up to the lane's lines."""
+        lane, gain = self._state.lanes[lane_id], row.lanes.get(lane_id, NO_GAIN)
         loads = [
             load
             for worker in self._state.workers.values()
@@ -79,17 +86,25 @@ class Batches(Part):
             if load.lane_id == lane_id and load.batch_id == row.batch.id
         ]
         in_flight, retrying = sum(load.in_flight for load in loads), sum(load.retrying for load in loads)
-        pending = sum(
-            row.pending(shard).bit_count() for shard in row.shards.values() if shard.open and shard.lane_id == lane_id
-        )
+        pending = in_job = 0
+        for shard in row.shards.values():
+            if shard.open and shard.lane_id == lane_id:
+                count = row.pending(shard).bit_count()
+                pending += count
+                in_job += count if shard.owner in self._state.jobs else 0
         return LaneShare(
             lane_id=lane_id,
             provider=lane.key.provider,
             model=lane.key.model,
-            waiting=max(0, pending - in_flight - retrying),
+            mode=lane.key.mode,
+            in_job=in_job,
+            tokens=gain.tokens,
+            cost_nano=gain.cost_nano,
+            unpriced=gain.unpriced,
+            waiting=max(0, pending - in_job - in_flight - retrying),
             in_flight=in_flight,
             retrying=retrying,
-            done=row.lane_done.get(lane_id, 0),
+            done=gain.lines,
             limit=lane.limit,
             state=lane.state,
             reason=lane.reason,
@@ -127,6 +142,7 @@ class Batches(Part):
             output_expires_after_s=new.output_expires_after_s,
             created_ms=new.created_ms,
             expires_ms=new.expires_ms,
+            max_cost_nano=new.max_cost_nano,
         )
         row = BatchRow(batch, new, now_ms)
         source = state.files.get(new.input_file_id)

@@ -28,7 +28,7 @@ class Duties(Part):
         for row in rows:
             row.duty_owner = worker
             row.duty_epoch += 1
-        return [told(row) for row in rows]
+        return [told(row, len(self._state.open_jobs(row.batch.id))) for row in rows]
 
     @atomic
     def plan(self, worker: str, duty: Duty, decision: Plan | Rejection, now_ms: int) -> bool:
@@ -67,7 +67,7 @@ class Duties(Part):
         if row.sealed:
             return
         for shard in row.shards.values():
-            if shard.open:
+            if shard.open or shard.owner is not None:  # by a closed one its job's late results still counted
                 shard.shut()
         row.sealed = True
 
@@ -137,7 +137,7 @@ def needs_step(row: BatchRow, now_ms: int) -> bool:
             return False
 
 
-def told(row: BatchRow) -> Duty:
+def told(row: BatchRow, open_jobs: int) -> Duty:
     batch = row.batch
     return Duty(
         batch_id=batch.id,
@@ -157,4 +157,6 @@ def told(row: BatchRow) -> Duty:
         done=row.done,
         expires_ms=batch.expires_ms,
         closing_ms=row.closing_ms(),
+        metadata=dict(batch.metadata or {}),
+        open_jobs=open_jobs,
     )

@@ -112,10 +112,13 @@ class Sweeping(Part):
             for home in row.ranges.values():
                 self._state.note_garbage(home.output_key, now_ms)
                 self._state.note_garbage(home.error_key, now_ms)
-        if row.gone_ms <= now_ms - linger_ms:
+        if row.gone_ms <= now_ms - linger_ms and not self._state.open_jobs(row.batch.id):
             row.segments.clear()
             row.ranges.clear()
             row.shards.clear()
+            self._state.jobs = {
+                job_id: job for job_id, job in self._state.jobs.items() if job.job.batch_id != row.batch.id
+            }
 
     def _read(self, file_id: str | None) -> bool:
         """Whether people can still read that file."""

@@ -44,5 +44,6 @@ class Presence(Part):
 
     def _holders(self) -> set[str]:
         rows = self._state.batches.values()
-        owners = {shard.owner for row in rows for shard in row.shards.values()} | {row.duty_owner for row in rows}
-        return {owner for owner in owners if owner is not None} | self._state.workers.keys()
+        owners = {shard.owner for row in rows for shard in row.shards.values()} - self._state.jobs.keys()
+        servants = {row.duty_owner for row in rows} | {row.duty_owner for row in self._state.jobs.values()}
+        return {owner for owner in owners | servants if owner is not None} | self._state.workers.keys()

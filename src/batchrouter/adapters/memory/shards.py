@@ -9,7 +9,7 @@ from batchrouter.adapters.memory.state import BatchRow, Part, ShardRow, atomic
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.outcome import RECORD, unpack
-from batchrouter.domain.settlement import RangeFence, Settlement, ShardFence, admit
+from batchrouter.domain.settlement import NO_GAIN, RangeFence, Settlement, ShardFence, admit
 from batchrouter.domain.shard import Claim, Move, SegmentDraft, Settled, WaitingGroup
 from batchrouter.errors import StaleLease
 
@@ -100,6 +100,7 @@ class Shards(Part):
             draft.records,
             *fences(row, draft.records),
             gap_epoch if draft.duty_epoch == gap_epoch else None,
+            draft.costs,
         )
         seq = self._record(row, draft, settlement) if settlement.admitted else None
         return Settled(seq=seq, admitted=settlement.admitted, drained=row.drained, state=row.batch.state)
@@ -114,23 +115,25 @@ class Shards(Part):
             blob_key=draft.blob_key,
             data=draft.data,
         )
-        for range_no, gain in settlement.ranges.items():
+        for range_no, added in settlement.ranges.items():
             home = row.ranges[range_no]
             home.range = replace(
                 home.range,
-                done=home.range.done | gain.done,
-                output_bytes=home.range.output_bytes + gain.output_bytes,
-                error_bytes=home.range.error_bytes + gain.error_bytes,
+                done=home.range.done | added.done,
+                output_bytes=home.range.output_bytes + added.output_bytes,
+                error_bytes=home.range.error_bytes + added.error_bytes,
                 segment_seqs=(*home.range.segment_seqs, seq),
             )
         row.done += settlement.admitted.bit_count()
-        for lane_id, lines in settlement.lanes.items():
-            row.lane_done[lane_id] = row.lane_done.get(lane_id, 0) + lines
+        for lane_id, gain in settlement.lanes.items():
+            row.lanes[lane_id] = row.lanes.get(lane_id, NO_GAIN).plus(gain)
         row.batch = replace(
             row.batch,
             completed=row.batch.completed + settlement.completed,
             failed=row.batch.failed + settlement.failed,
             tokens=row.batch.tokens.plus(settlement.tokens),
+            cost_nano=row.batch.cost_nano + settlement.cost_nano,
+            unpriced=row.batch.unpriced + settlement.unpriced,
             # Where the plan named no model, the lines name several: none of them is the batch's.
             model=row.batch.model if row.batch.model is None or draft.model is None else draft.model,
         )
@@ -160,6 +163,8 @@ class Shards(Part):
             pending=row.pending(shard),
             input_blob_key=row.input_blob_key or "",
             input_index_key=row.input_index_key or "",
+            max_cost_nano=batch.max_cost_nano,
+            cost_nano=batch.cost_nano,
         )
 
 

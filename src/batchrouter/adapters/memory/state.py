@@ -15,7 +15,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from batchrouter.domain.batch import Batch, Event, NewBatch
 from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPart
-from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, batch_step
+from batchrouter.domain.job import Job
+from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, JobState, batch_step
+from batchrouter.domain.settlement import LaneGain
 from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range
 from batchrouter.domain.tenant import ApiKey, Tenant
 from batchrouter.errors import StaleLease, StoreError
@@ -98,7 +100,7 @@ class BatchRow:
     segments: dict[int, SegmentRef] = field(default_factory=dict)
     ranges: dict[int, RangeRow] = field(default_factory=dict)
     shards: dict[int, ShardRow] = field(default_factory=dict)
-    lane_done: dict[int, int] = field(default_factory=dict)
+    lanes: dict[int, LaneGain] = field(default_factory=dict)
 
     def pending(self, shard: ShardRow) -> int:
         """The members whose done bit is clear, as a bitmap."""
@@ -135,6 +137,24 @@ class WorkerRow:
     loads: tuple[Load, ...] = ()
 
 
+@dataclass(slots=True)
+class JobRow:
+    job: Job
+    duty_owner: str | None = None
+    duty_epoch: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.job.state is not JobState.COLLECTED
+
+    def free_duty(self) -> None:
+        self.duty_owner = None
+        self.duty_epoch += 1
+
+    def told(self) -> Job:
+        return replace(self.job, data=dict(self.job.data))
+
+
 class State:
     """All rows, the lock, and the few moves that several parts make."""
 
@@ -148,17 +168,21 @@ class State:
         self.lanes: dict[int, Lane] = {}
         self.lane_ids: dict[LaneKey, int] = {}
         self.workers: dict[str, WorkerRow] = {}
+        self.jobs: dict[str, JobRow] = {}
         self.garbage: dict[str, int] = {}
         self.shard_homes: dict[int, str] = {}  # shard → batch
 
     # --- batches --------------------------------------------------------------------------------------------------
 
     def enter(self, row: BatchRow, event: BatchEvent, now_ms: int, **changes: Any) -> None:
-        """Step the batch by its table, note the time and the event. Raises before anything is changed."""
+        """Step the batch by its table, note the time and the event; its jobs hear of it at once. Raises before
+        anything is changed."""
         after = batch_step(row.batch.state, event)
         times: dict[str, Any] = {f"{after}_ms": now_ms}
         row.batch = replace(row.batch, state=after, **times, **changes)
         self.tell(row, now_ms)
+        for each in self.open_jobs(row.batch.id):
+            each.job = replace(each.job, next_ms=min(each.job.next_ms, now_ms))
 
     def tell(self, row: BatchRow, now_ms: int) -> None:
         no = len(row.events) + 1
@@ -206,6 +230,9 @@ class State:
             self.lanes[lane_id] = Lane(id=lane_id, key=key)
         return self.lanes[lane_id]
 
+    def open_jobs(self, batch_id: str) -> list[JobRow]:
+        return [each for each in self.jobs.values() if each.open and each.job.batch_id == batch_id]
+
     def give_back(self, row: BatchRow, shard: ShardRow) -> None:
         """Free for the next worker, or closed where nothing is left to do."""
         if row.pending(shard):
@@ -224,6 +251,9 @@ class State:
                 if shard.owner == worker:
                     self.give_back(row, shard)
                     freed += 1
+        for job in self.jobs.values():
+            if job.duty_owner == worker:
+                job.free_duty()
         return freed
 
     def require_lease(self, worker: str, now_ms: int) -> None:

@@ -6,12 +6,14 @@ from batchrouter.adapters.memory.batches import Batches
 from batchrouter.adapters.memory.duties import Duties
 from batchrouter.adapters.memory.files import Files, Uploads
 from batchrouter.adapters.memory.folding import Folding, Sweeping
+from batchrouter.adapters.memory.jobs import Jobs
 from batchrouter.adapters.memory.keys import Keys
 from batchrouter.adapters.memory.lanes import Lanes
 from batchrouter.adapters.memory.presence import Presence
 from batchrouter.adapters.memory.shards import Shards
 from batchrouter.adapters.memory.state import State
 from batchrouter.ports.catalog import Catalog
+from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 
 
@@ -21,8 +23,8 @@ class MemoryCatalog(Keys, Files, Uploads, Batches):
     __slots__ = ()
 
 
-class MemoryLedger(Presence, Duties, Shards, Folding, Lanes, Sweeping):
-    """`ports.ledger.Ledger` over a shared state."""
+class MemoryLedger(Presence, Duties, Shards, Folding, Lanes, Sweeping, Jobs):
+    """`ports.ledger.Ledger` and `ports.jobs.JobLedger` over a shared state."""
 
     __slots__ = ()
 
@@ -33,7 +35,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self.state = State()
         self.catalog: Catalog = MemoryCatalog(self.state)
-        self.ledger: Ledger = MemoryLedger(self.state)
+        ledger = MemoryLedger(self.state)
+        self.ledger: Ledger = ledger
+        self.jobs: JobLedger = ledger
 
     def close(self) -> None:
         """Nothing to close; here because every store has it."""

@@ -7,16 +7,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.rows import Row, to_json
-from batchrouter.adapters.sql.schema import batches, events
+from batchrouter.adapters.sql.schema import batches, events, jobs
+from batchrouter.adapters.sql.verbs import param
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, BatchState, batch_step
 
 _ADD_EVENT = events.insert()
+_CALL_JOBS = (
+    jobs.update()
+    .where(jobs.c.batch_seq == param("batch"), jobs.c.open == sa.true(), jobs.c.next_ms > param("now"))
+    .values(next_ms=param("now"))
+)
 
 
 def enter(tx: sa.Connection, batch: Row, event: BatchEvent, now_ms: int, **changes: Any) -> BatchState:
-    """Step a batch whose row (`seq`, `state`, `next_event`) this transaction holds. Raises `IllegalTransition` before
-    anything is changed."""
-    after = batch_step(BatchState(batch.state), event)
+    """Step a batch whose row (`seq`, `state`, `next_event`) this transaction holds; its jobs are due at once. Raises
+    `IllegalTransition` before anything is changed."""
+    before = BatchState(batch.state)
+    after = batch_step(before, event)
     tx.execute(
         batches.update().where(batches.c.seq == batch.seq),
         {
@@ -28,6 +35,8 @@ def enter(tx: sa.Connection, batch: Row, event: BatchEvent, now_ms: int, **chang
         },
     )
     tell(tx, batch.seq, batch.next_event, after, now_ms)
+    if before is not BatchState.VALIDATING:  # else it has no jobs yet
+        tx.execute(_CALL_JOBS, {"batch": batch.seq, "now": now_ms})
     return after
 
 

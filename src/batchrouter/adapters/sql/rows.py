@@ -11,12 +11,23 @@ from typing import Any, TypeAlias
 import msgspec
 import sqlalchemy as sa
 
-from batchrouter.adapters.sql.schema import api_keys, batches, files, lanes, segments, tenants, upload_parts, uploads
+from batchrouter.adapters.sql.schema import (
+    api_keys,
+    batches,
+    files,
+    jobs,
+    lanes,
+    segments,
+    tenants,
+    upload_parts,
+    uploads,
+)
 from batchrouter.domain import bitmap
 from batchrouter.domain.batch import Batch, BatchError
 from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPart
-from batchrouter.domain.lifecycle import BatchEvent, BatchState, UploadEvent, UploadState, upload_step
-from batchrouter.domain.shard import Lane, LaneKey
+from batchrouter.domain.job import Job
+from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobState, UploadEvent, UploadState, upload_step
+from batchrouter.domain.shard import Lane, LaneKey, LaneMode
 from batchrouter.domain.tenant import ApiKey, Role, Tenant
 from batchrouter.domain.tokens import Tokens
 
@@ -153,16 +164,22 @@ BATCH_COLUMNS = _columns(
     batches, "id", "seq", "tenant_id", "state", "closing", "endpoint", "completion_window", "input_file_id", "metadata",
     "output_expires_after_s", "model", "total", "completed", "failed", "tokens_input", "tokens_cached",
     "tokens_output", "tokens_reasoning", "errors", "output_file_id", "error_file_id", "created_ms", "expires_ms",
-    "retry_of", *(f"{name}_ms" for name in _TIMES),
+    "retry_of", "cost_nano", "unpriced", "max_cost_nano", *(f"{name}_ms" for name in _TIMES),
 )  # fmt: skip
-LANE_COLUMNS = _columns(lanes, "id", "provider", "model", "pool", "state", "reason", "until_ms", "limit")
+LANE_COLUMNS = _columns(lanes, "id", "provider", "model", "pool", "mode", "state", "reason", "until_ms", "limit")
+
+
+JOB_COLUMNS = _columns(
+    jobs, "id", "lane_id", "state", "lines", "tokens", "bytes", "created_ms", "next_ms", "sent_ms", "submitted_ms",
+    "cancelling_ms", "ended_ms", "ext_id", "completed", "failed", "polls", "tries", "twice", "reason", "data",
+)  # fmt: skip
 
 
 def batch_of(row: Row) -> Batch:
     (id_, seq, tenant_id, state, closing, endpoint, window, input_file_id, metadata, output_expires_after_s, model,
      total, completed, failed, t_input, t_cached, t_output, t_reasoning, errors, output_file_id, error_file_id,
-     created_ms, expires_ms, retry_of, in_progress_ms, finalizing_ms, completed_ms, failed_ms, expired_ms,
-     cancelling_ms, cancelled_ms) = row  # fmt: skip
+     created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, in_progress_ms, finalizing_ms, completed_ms,
+     failed_ms, expired_ms, cancelling_ms, cancelled_ms) = row  # fmt: skip
     return Batch(
         id=id_,
         seq=seq,
@@ -179,6 +196,9 @@ def batch_of(row: Row) -> Batch:
         completed=completed,
         failed=failed,
         tokens=Tokens(t_input, t_cached, t_output, t_reasoning),
+        cost_nano=cost_nano,
+        unpriced=unpriced,
+        max_cost_nano=max_cost_nano,
         errors=() if errors is None else _errors_in.decode(errors),
         output_file_id=output_file_id,
         error_file_id=error_file_id,
@@ -195,6 +215,41 @@ def batch_of(row: Row) -> Batch:
     )
 
 
-def lane_of(row: Row) -> Lane:
-    id_, provider, model, pool, state, reason, until_ms, limit = row
-    return Lane(id=id_, key=LaneKey(provider, model, pool), state=state, reason=reason, until_ms=until_ms, limit=limit)
+def lane_of(row: Sequence[Any]) -> Lane:
+    id_, provider, model, pool, mode, state, reason, until_ms, limit = row
+    key = LaneKey(provider, model, pool, LaneMode(mode))
+    return Lane(id=id_, key=key, state=state, reason=reason, until_ms=until_ms, limit=limit)
+
+
+def job_of(batch_id: str, row: Sequence[Any]) -> Job:
+    """Of a row that begins with `JOB_COLUMNS`."""
+    (id_, lane_id, state, lines, tokens, size, created_ms, next_ms, sent_ms, submitted_ms, cancelling_ms, ended_ms,
+     ext_id, completed, failed, polls, tries, twice, reason, data) = row[: len(JOB_COLUMNS)]  # fmt: skip
+    return Job(
+        id=id_,
+        batch_id=batch_id,
+        lane_id=lane_id,
+        state=JobState(state),
+        lines=lines,
+        tokens=tokens,
+        bytes=size,
+        created_ms=created_ms,
+        next_ms=next_ms,
+        sent_ms=sent_ms,
+        submitted_ms=submitted_ms,
+        cancelling_ms=cancelling_ms,
+        ended_ms=ended_ms,
+        ext_id=ext_id,
+        completed=completed,
+        failed=failed,
+        polls=polls,
+        tries=tries,
+        twice=twice,
+        reason=reason,
+        data=msgspec.json.decode(data),
+    )
+
+
+def job_values(batch_seq: int, job: Job) -> dict[str, Any]:
+    values = {column.name: getattr(job, column.name) for column in JOB_COLUMNS}
+    return values | {"batch_seq": batch_seq, "data": to_json(job.data)}

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """Every migration in order; the last is what this code speaks. Kept here so that a start need not import Alembic."""
 HEAD = VERSIONS[-1]
 
@@ -32,6 +32,12 @@ def _flag(name: str, *, default: bool) -> Column[bool]:
 
 def _count(name: str, default: int = 0) -> Column[int]:
     return Column(name, BigInteger, nullable=False, default=default)
+
+
+def _added(name: str) -> Column[int]:
+    """A count that a later version put at the end of a table with rows: what those rows have must stand in the schema,
+    so that no table is written anew for it."""
+    return Column(name, BigInteger, nullable=False, default=0, server_default="0")
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -178,6 +184,9 @@ batches = Table(
     _count("duty_epoch"),
     Column("purge_ms", BigInteger),
     _flag("purged", default=False),
+    _added("cost_nano"),
+    _added("unpriced"),
+    Column("max_cost_nano", BigInteger),
 )
 Index("batches_of_tenant", batches.c.tenant_id, batches.c.seq)
 Index("batches_live", batches.c.seq, **_partial(batches.c.live == sa.true()))
@@ -241,7 +250,8 @@ Index(
 Index("ranges_by_output_run", ranges.c.output_run_key, **_partial(ranges.c.output_run_key.is_not(None)))
 Index("ranges_by_error_run", ranges.c.error_run_key, **_partial(ranges.c.error_run_key.is_not(None)))
 
-# `pending` = members whose done bit is clear; kept true while the shard is open.
+# `pending` = members whose done bit is clear; kept true while the shard is open. `owner`: a worker or a native job. Of
+# closed shards only those keep one that a job still counts by (`JobLedger.overtake`).
 shards = Table(
     "shards",
     metadata,
@@ -265,7 +275,7 @@ Index(
     shards.c.pending,
     **_partial(_open & shards.c.owner.is_(None)),
 )
-Index("shards_owned", shards.c.owner, **_partial(_open & shards.c.owner.is_not(None)))
+Index("shards_owned", shards.c.owner, **_partial(shards.c.owner.is_not(None)))
 
 lanes = Table(
     "lanes",
@@ -274,14 +284,16 @@ lanes = Table(
     Column("provider", String, nullable=False),
     Column("model", String, nullable=False),
     Column("pool", String, nullable=False),
+    Column("mode", String, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", String),
     Column("until_ms", BigInteger),
     Column("limit", Integer),
-    sa.UniqueConstraint("provider", "model", "pool"),
+    sa.UniqueConstraint("provider", "model", "pool", "mode", name="lanes_by_key"),
 )
 
-# `pending`: of the lane's open shards; `done`: lines that were answered there. Kept so that a poll counts no shards.
+# `pending`: of the lane's open shards, and `in_job` of those that a native job has; `done`: lines that were answered
+# there, with their tokens and costs. Kept so that a poll counts no shards.
 batch_lanes = Table(
     "batch_lanes",
     metadata,
@@ -289,7 +301,49 @@ batch_lanes = Table(
     Column("lane_id", BigInteger, primary_key=True, autoincrement=False),
     _count("pending"),
     _count("done"),
+    _added("in_job"),
+    _added("tokens_input"),
+    _added("tokens_cached"),
+    _added("tokens_output"),
+    _added("tokens_reasoning"),
+    _added("cost_nano"),
+    _added("unpriced"),
 )
+
+# `open`: not `collected`. A job's shards are those whose owner it is.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("batch_seq", BigInteger, nullable=False),
+    Column("lane_id", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    _flag("open", default=True),
+    Column("lines", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("next_ms", BigInteger, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("submitted_ms", BigInteger),
+    Column("cancelling_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("ext_id", String),
+    _count("completed"),
+    _count("failed"),
+    _count("polls"),
+    _count("tries"),
+    _count("twice"),
+    Column("reason", String),
+    Column("data", Text, nullable=False),
+    Column("duty_owner", String),
+    _count("duty_epoch"),
+)
+_under_way = jobs.c.open == sa.true()
+Index("jobs_of_batch", jobs.c.batch_seq)
+Index("jobs_due", jobs.c.next_ms, **_partial(_under_way))
+Index("jobs_of_lane", jobs.c.lane_id, jobs.c.lines, jobs.c.tokens, **_partial(_under_way))
 
 # Bytes are in `data`, or in the blob; in neither once the batch is folded whole and they had been in `data`.
 segments = Table(

@@ -11,6 +11,7 @@ from batchrouter.adapters.sql.database import Database, open_reader, open_writer
 from batchrouter.adapters.sql.ledger import SqlLedger
 from batchrouter.adapters.sql.migrate import bring_to_head
 from batchrouter.errors import StoreError
+from batchrouter.ports.jobs import JobLedger
 
 DATABASE = "batchrouter.db"
 
@@ -22,6 +23,7 @@ class SqlStore:
         self._database = database
         self.catalog = SqlCatalog(database)
         self.ledger = SqlLedger(database)
+        self.jobs: JobLedger = self.ledger
 
     @classmethod
     def open_sqlite(cls, folder: Path, *, sync: bool = True) -> SqlStore:

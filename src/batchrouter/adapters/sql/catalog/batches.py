@@ -9,11 +9,14 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.batch_state import enter, tell
 from batchrouter.adapters.sql.catalog.files import FILE
+from batchrouter.adapters.sql.jobs import jobs_of
 from batchrouter.adapters.sql.rows import BATCH_COLUMNS, Row, batch_of, file_of, to_json
 from batchrouter.adapters.sql.schema import batch_lanes, batches, events, idempotency, lanes, loads
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
+from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.tokens import Tokens
 from batchrouter.errors import IllegalTransition
 from batchrouter.ports.catalog import Created, Page
 
@@ -70,12 +73,20 @@ _SHARES = (
         lanes.c.id,
         lanes.c.provider,
         lanes.c.model,
+        lanes.c.mode,
         lanes.c.limit,
         lanes.c.state,
         lanes.c.reason,
         lanes.c.until_ms,
         batch_lanes.c.pending,
         batch_lanes.c.done,
+        batch_lanes.c.in_job,
+        batch_lanes.c.tokens_input,
+        batch_lanes.c.tokens_cached,
+        batch_lanes.c.tokens_output,
+        batch_lanes.c.tokens_reasoning,
+        batch_lanes.c.cost_nano,
+        batch_lanes.c.unpriced,
     )
     .select_from(batch_lanes)
     .join(batches, batches.c.seq == batch_lanes.c.batch_seq)
@@ -130,13 +141,17 @@ class Batches(Verbs):
             return batch_of(tx.execute(_BATCH, named).one())
 
     def lane_shares(self, batch_id: str) -> list[LaneShare]:
-        """Lines that a worker holds and has not sent are waiting too."""
+        """Lines that a worker holds and has not sent are waiting too; those that a job has are not."""
         with self._db.read() as tx:
             loaded = {
                 lane_id: (flying, retrying) for lane_id, flying, retrying in tx.execute(_LOADS, {"batch": batch_id})
             }
             rows = tx.execute(_SHARES, {"batch": batch_id}).all()
         return [_share_of(row, *loaded.get(row.id, (0, 0))) for row in rows]
+
+    def jobs(self, batch_id: str) -> list[Job]:
+        with self._db.read() as tx:
+            return jobs_of(tx, batch_id)
 
     def events(self, batch_id: str, after: int, limit: int) -> list[Event]:
         with self._db.read() as tx:
@@ -179,6 +194,7 @@ def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
             "input_file_id": new.input_file_id,
             "metadata": None if new.metadata is None else to_json(new.metadata),
             "output_expires_after_s": new.output_expires_after_s,
+            "max_cost_nano": new.max_cost_nano,
             "created_ms": new.created_ms,
             "expires_ms": new.expires_ms,
             "input_blob_key": None if source is None else source.blob_key,
@@ -208,7 +224,12 @@ def _share_of(row: Row, in_flight: int, retrying: int) -> LaneShare:
         lane_id=row.id,
         provider=row.provider,
         model=row.model,
-        waiting=max(0, row.pending - in_flight - retrying),
+        mode=row.mode,
+        in_job=row.in_job,
+        tokens=Tokens(row.tokens_input, row.tokens_cached, row.tokens_output, row.tokens_reasoning),
+        cost_nano=row.cost_nano,
+        unpriced=row.unpriced,
+        waiting=max(0, row.pending - row.in_job - in_flight - retrying),
         in_flight=in_flight,
         retrying=retrying,
         done=row.done,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.batch_state import enter
@@ -13,7 +14,7 @@ from batchrouter.adapters.sql.garbage import note_results
 from batchrouter.adapters.sql.ledger.presence import require_lease
 from batchrouter.adapters.sql.ledger.ranges import RANGES, insert_ranges, insert_shards, range_of
 from batchrouter.adapters.sql.rows import Row, to_json
-from batchrouter.adapters.sql.schema import batch_lanes, batches, shards
+from batchrouter.adapters.sql.schema import batch_lanes, batches, jobs, shards
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.file import File
 from batchrouter.domain.lifecycle import FINISH, BatchEvent, BatchState
@@ -22,12 +23,19 @@ from batchrouter.errors import StaleLease, StoreError
 
 _CLOSING = (BatchState.FINALIZING, BatchState.CANCELLING)
 
+_open_jobs = (
+    sa.select(sa.func.count())
+    .where(jobs.c.batch_seq == batches.c.seq, jobs.c.open == sa.true())
+    .correlate(batches)
+    .scalar_subquery()
+    .label("open_jobs")
+)
 _DUTY = sa.select(
     batches.c.seq, batches.c.id, batches.c.tenant_id, batches.c.duty_owner, batches.c.duty_epoch, batches.c.state,
     batches.c.closing, batches.c.sealed, batches.c.planned, batches.c.endpoint, batches.c.input_file_id,
     batches.c.input_blob_key, batches.c.input_index_key, batches.c.input_bytes, batches.c.output_expires_after_s,
     batches.c.total, batches.c.done, batches.c.expires_ms, batches.c.finalizing_ms, batches.c.cancelling_ms,
-    batches.c.next_event, batches.c.live,
+    batches.c.next_event, batches.c.live, batches.c.metadata, _open_jobs,
 )  # fmt: skip
 _DUTY_OF_BATCH = _DUTY.where(batches.c.id == param("batch")).with_for_update()
 _needs_step = (
@@ -51,12 +59,13 @@ _TAKE = (
     .values(duty_owner=param("worker"), duty_epoch=batches.c.duty_epoch + 1)
 )
 _CHANGE = batches.update().where(batches.c.seq == param("batch"))
+# Open ones, and those by which an overtaken job still counted.
 _SHUT = (
     shards.update()
-    .where(shards.c.batch_seq == param("batch"), shards.c.open == sa.true())
+    .where(shards.c.batch_seq == param("batch"), (shards.c.open == sa.true()) | shards.c.owner.is_not(None))
     .values(open=False, owner=None, epoch=shards.c.epoch + 1)
 )
-_NOTHING_WAITS = batch_lanes.update().where(batch_lanes.c.batch_seq == param("batch")).values(pending=0)
+_NOTHING_WAITS = batch_lanes.update().where(batch_lanes.c.batch_seq == param("batch")).values(pending=0, in_job=0)
 
 
 class Duties(Verbs):
@@ -200,4 +209,6 @@ def _taken(row: Row) -> Duty:
         done=row.done,
         expires_ms=row.expires_ms,
         closing_ms=row.finalizing_ms if row.cancelling_ms is None else row.cancelling_ms,
+        metadata={} if row.metadata is None else msgspec.json.decode(row.metadata),
+        open_jobs=row.open_jobs,
     )

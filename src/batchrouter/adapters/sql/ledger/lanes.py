@@ -17,8 +17,11 @@ _LANE = sa.select(*LANE_COLUMNS).where(
     lanes.c.provider == param("provider"),
     lanes.c.model == param("model"),
     lanes.c.pool == param("pool"),
+    lanes.c.mode == param("mode"),
 )
-_ADD = upsert(lanes).on_conflict_do_nothing(index_elements=[lanes.c.provider, lanes.c.model, lanes.c.pool])
+_ADD = upsert(lanes).on_conflict_do_nothing(
+    index_elements=[lanes.c.provider, lanes.c.model, lanes.c.pool, lanes.c.mode]
+)
 _NOTE = (
     lanes.update()
     .where(lanes.c.id == param("lane"))
@@ -56,7 +59,7 @@ def lane_id_of(tx: sa.Connection, key: LaneKey) -> int:
 
 
 def find_or_add(tx: sa.Connection, key: LaneKey) -> Lane:
-    named = {"provider": key.provider, "model": key.model, "pool": key.pool}
+    named = {"provider": key.provider, "model": key.model, "pool": key.pool, "mode": key.mode.value}
     row = tx.execute(_LANE, named).first()
     if row is None:
         tx.execute(_ADD, named | {"state": Lane(id=0, key=key).state})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.database import upsert
-from batchrouter.adapters.sql.schema import batches, loads, shards, workers
+from batchrouter.adapters.sql.schema import batches, jobs, loads, shards, workers
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.shard import Beat, Load
@@ -27,10 +27,12 @@ _NAMED = sa.select(batches.c.id, batches.c.seq, batches.c.state).where(batches.c
 _gone = many("gone")
 _owned = (shards.c.open == sa.true()) & shards.c.owner.is_not(None)
 _serving = (batches.c.live == sa.true()) & batches.c.duty_owner.is_not(None)
+_stepping = (jobs.c.open == sa.true()) & jobs.c.duty_owner.is_not(None)
 _HOLDERS = sa.union(
     sa.select(workers.c.id),
-    sa.select(shards.c.owner).where(_owned),
+    sa.select(shards.c.owner).where(_owned, shards.c.owner.not_in(sa.select(jobs.c.id))),
     sa.select(batches.c.duty_owner).where(_serving),
+    sa.select(jobs.c.duty_owner).where(_stepping),
 )
 _FREE_SHARDS = (
     shards.update()
@@ -41,6 +43,11 @@ _FREE_DUTIES = (
     batches.update()
     .where(_serving, batches.c.duty_owner.in_(_gone))
     .values(duty_owner=None, duty_epoch=batches.c.duty_epoch + 1)
+)
+_FREE_JOB_DUTIES = (
+    jobs.update()
+    .where(_stepping, jobs.c.duty_owner.in_(_gone))
+    .values(duty_owner=None, duty_epoch=jobs.c.duty_epoch + 1)
 )
 _DROP_LOADS = loads.delete().where(loads.c.worker.in_(_gone))
 _DROP_WORKERS = workers.delete().where(workers.c.id.in_(_gone))
@@ -77,11 +84,11 @@ def require_lease(tx: sa.Connection, worker: str, now_ms: int) -> None:
 
 def free(tx: sa.Connection, gone: Sequence[str]) -> int:
     """Take everything from these workers and forget them; returns how many shards they had. Shards with nothing
-    pending are closed."""
+    pending are closed. Those of jobs stay as they are, whoever made the job."""
     freed = 0
     for part in chunks(gone):
         freed += tx.execute(_FREE_SHARDS, {"gone": part}).rowcount
-        for drop in (_FREE_DUTIES, _DROP_LOADS, _DROP_WORKERS):
+        for drop in (_FREE_DUTIES, _FREE_JOB_DUTIES, _DROP_LOADS, _DROP_WORKERS):
             tx.execute(drop, {"gone": part})
     return freed
 

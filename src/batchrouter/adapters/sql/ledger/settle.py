@@ -7,18 +7,19 @@ in one call of the driver.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
-from batchrouter.adapters.sql.ledger.shards import ADD_TO_LANE
+from batchrouter.adapters.sql.ledger.shards import ADD_TO_LANE, lane_change
 from batchrouter.adapters.sql.rows import Row
-from batchrouter.adapters.sql.schema import batches, ranges, segments, shards
+from batchrouter.adapters.sql.schema import batches, jobs, ranges, segments, shards
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.outcome import GAP_SHARD, RECORD
-from batchrouter.domain.settlement import RangeFence, Settlement, ShardFence, admit
+from batchrouter.domain.settlement import NO_GAIN, RangeFence, Settlement, ShardFence, admit
 from batchrouter.domain.shard import SegmentDraft, Settled
 
 HOME = struct.Struct("<4xIQ44x")
@@ -28,8 +29,8 @@ _BATCH = (
     sa.select(
         batches.c.seq, batches.c.state, batches.c.planned, batches.c.sealed, batches.c.total, batches.c.done,
         batches.c.completed, batches.c.failed, batches.c.tokens_input, batches.c.tokens_cached,
-        batches.c.tokens_output, batches.c.tokens_reasoning, batches.c.model, batches.c.next_seq,
-        batches.c.duty_owner, batches.c.duty_epoch,
+        batches.c.tokens_output, batches.c.tokens_reasoning, batches.c.cost_nano, batches.c.unpriced,
+        batches.c.model, batches.c.next_seq, batches.c.duty_owner, batches.c.duty_epoch,
     )
     .where(batches.c.id == param("id"))
     .with_for_update()
@@ -43,15 +44,18 @@ _RANGES = (
     .order_by(ranges.c.range_no)
     .with_for_update()
 )  # fmt: skip
-_SHARDS = (
+_in_job = sa.select(jobs.c.id).where(jobs.c.id == shards.c.owner).correlate(shards).exists()
+_SHARD = (
     sa.select(
         shards.c.id, shards.c.epoch, shards.c.range_no, shards.c.members, shards.c.lane_id, shards.c.pending,
-        shards.c.open,
+        shards.c.open, _in_job.label("in_job"),
     )
-    .where(shards.c.id.in_(many("ids")), shards.c.batch_seq == param("batch"))
+    .where(shards.c.batch_seq == param("batch"))
     .order_by(shards.c.id)
-    .with_for_update()
+    .with_for_update(of=shards)
 )  # fmt: skip
+_SHARDS = _SHARD.where(shards.c.id.in_(many("ids")))
+_OPEN_SHARDS = _SHARD.where(shards.c.range_no.in_(many("nos")), shards.c.open == sa.true())
 _SET_RANGE = (
     ranges.update()
     .where(ranges.c.batch_seq == param("batch"), ranges.c.range_no == param("no"))
@@ -89,10 +93,13 @@ class Settling(Verbs):
                     for range_no, row in range_rows.items()
                 },
                 _gap_epoch(batch, worker, draft),
+                draft.costs,
             )
             done = batch.done + settlement.admitted.bit_count()
             if settlement.admitted:
                 _set_ranges(tx, batch, range_rows, settlement)
+                if not all(row.open for row in shard_rows):
+                    shard_rows = _open_rows(tx, batch.seq, settlement.ranges)
                 _set_shards(tx, batch, shard_rows, range_rows, settlement)
                 _add_segment(tx, batch, draft, settlement)
                 _set_batch(tx, batch, draft, settlement, done)
@@ -111,6 +118,13 @@ def _range_rows(tx: sa.Connection, batch_seq: int, nos: set[int]) -> dict[int, R
 
 def _shard_rows(tx: sa.Connection, batch_seq: int, ids: set[int]) -> list[Row]:
     return [row for part in chunks(sorted(ids)) for row in tx.execute(_SHARDS, {"batch": batch_seq, "ids": part})]
+
+
+def _open_rows(tx: sa.Connection, batch_seq: int, nos: Iterable[int]) -> list[Row]:
+    """All that have a say in these ranges: a late result of an overtaken job is by the name of a closed shard, while
+    the line waits in another."""
+    parts = chunks(sorted(nos))
+    return [row for part in parts for row in tx.execute(_OPEN_SHARDS, {"batch": batch_seq, "nos": part})]
 
 
 def _gap_epoch(batch: Row, worker: str, draft: SegmentDraft) -> int | None:
@@ -141,7 +155,7 @@ def _set_ranges(tx: sa.Connection, batch: Row, rows: dict[int, Row], settlement:
 def _set_shards(tx: sa.Connection, batch: Row, rows: list[Row], ranges: dict[int, Row], settlement: Settlement) -> None:
     """What is left to do in each shard and lane. Only open shards have a say: closed ones count for nothing."""
     changed: list[dict[str, Any]] = []
-    lanes = {lane_id: [0, done] for lane_id, done in settlement.lanes.items()}
+    lanes = {lane_id: [0, 0] for lane_id in settlement.lanes}
     for row in rows:
         gain = settlement.ranges.get(row.range_no)
         if gain is None or not row.open:
@@ -150,15 +164,18 @@ def _set_shards(tx: sa.Connection, batch: Row, rows: list[Row], ranges: dict[int
         pending = (bitmap.from_bytes(row.members) & ~done).bit_count()
         if pending != row.pending:
             changed.append({"shard": row.id, "new_pending": pending})
-            lanes.setdefault(row.lane_id, [0, 0])[0] += pending - row.pending
+            lane = lanes.setdefault(row.lane_id, [0, 0])
+            lane[0] += pending - row.pending
+            if row.in_job:
+                lane[1] += pending - row.pending
     if changed:
         tx.execute(_SET_SHARD, changed)
     if lanes:
         tx.execute(
             ADD_TO_LANE,
             [
-                {"batch_seq": batch.seq, "lane_id": lane_id, "pending": pending, "done": done}
-                for lane_id, (pending, done) in sorted(lanes.items())
+                lane_change(batch.seq, lane_id, pending, in_job, settlement.lanes.get(lane_id, NO_GAIN))
+                for lane_id, (pending, in_job) in sorted(lanes.items())
             ],
         )
 
@@ -193,6 +210,8 @@ def _set_batch(tx: sa.Connection, batch: Row, draft: SegmentDraft, settlement: S
             "tokens_cached": batch.tokens_cached + tokens.cached,
             "tokens_output": batch.tokens_output + tokens.output,
             "tokens_reasoning": batch.tokens_reasoning + tokens.reasoning,
+            "cost_nano": batch.cost_nano + settlement.cost_nano,
+            "unpriced": batch.unpriced + settlement.unpriced,
             "model": draft.model if told else batch.model,
             "next_seq": batch.next_seq + 1,
         },

@@ -15,6 +15,7 @@ from batchrouter.adapters.sql.schema import batch_lanes, batches, ranges, shards
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.settlement import NO_GAIN, LaneGain
 from batchrouter.domain.shard import Claim, Move, WaitingGroup
 from batchrouter.errors import StaleLease
 
@@ -51,7 +52,8 @@ _CLAIM = (
         shards.c.id, shards.c.epoch, shards.c.lane_id, shards.c.range_no, shards.c.members, shards.c.owner,
         shards.c.batch_seq, shards.c.pending, batches.c.id.label("batch_id"), batches.c.tenant_id,
         _weight.label("weight"), batches.c.expires_ms, batches.c.endpoint, batches.c.input_blob_key,
-        batches.c.input_index_key, ranges.c.first_line, ranges.c.lines, ranges.c.done,
+        batches.c.input_index_key, batches.c.max_cost_nano, batches.c.cost_nano, ranges.c.first_line,
+        ranges.c.lines, ranges.c.done,
     )
     .select_from(shards)
     .join(batches, batches.c.seq == shards.c.batch_seq)
@@ -96,14 +98,12 @@ _SHRINK = (
     )
 )
 _add = upsert(batch_lanes)
+_sums = [column for column in batch_lanes.c if not column.primary_key]
 ADD_TO_LANE = _add.on_conflict_do_update(
     index_elements=[batch_lanes.c.batch_seq, batch_lanes.c.lane_id],
-    set_={
-        "pending": batch_lanes.c.pending + _add.excluded.pending,
-        "done": batch_lanes.c.done + _add.excluded.done,
-    },
+    set_={column.name: column + _add.excluded[column.name] for column in _sums},
 )
-"""Adds `pending` and `done` to the batch's lines in a lane; its row is made where there is none."""
+"""Adds a `lane_change` to the batch's lines in a lane; its row is made where there is none."""
 
 
 class Shards(Verbs):
@@ -184,10 +184,29 @@ def _open_shard(tx: sa.Connection, old: Row, lane_id: int, members: int) -> None
     tx.execute(
         ADD_TO_LANE,
         [
-            {"batch_seq": old.batch_seq, "lane_id": old.lane_id, "pending": -count, "done": 0},
-            {"batch_seq": old.batch_seq, "lane_id": lane_id, "pending": count, "done": 0},
+            lane_change(old.batch_seq, old.lane_id, -count),
+            lane_change(old.batch_seq, lane_id, count),
         ],
     )
+
+
+def lane_change(
+    batch_seq: int, lane_id: int, pending: int, in_job: int = 0, gain: LaneGain = NO_GAIN
+) -> dict[str, int]:
+    """The values of `ADD_TO_LANE`: what is to be added."""
+    return {
+        "batch_seq": batch_seq,
+        "lane_id": lane_id,
+        "pending": pending,
+        "done": gain.lines,
+        "in_job": in_job,
+        "tokens_input": gain.tokens.input,
+        "tokens_cached": gain.tokens.cached,
+        "tokens_output": gain.tokens.output,
+        "tokens_reasoning": gain.tokens.reasoning,
+        "cost_nano": gain.cost_nano,
+        "unpriced": gain.unpriced,
+    }
 
 
 def _shrink(tx: sa.Connection, row: Row, members: int) -> Claim:
@@ -224,4 +243,6 @@ def _claim_of(row: Row, epoch: int, pending: int) -> Claim:
         pending=pending,
         input_blob_key=row.input_blob_key or "",
         input_index_key=row.input_index_key or "",
+        max_cost_nano=row.max_cost_nano,
+        cost_nano=row.cost_nano,
     )

@@ -20,6 +20,7 @@ from batchrouter.adapters.sql.schema import (
     files,
     garbage,
     idempotency,
+    jobs,
     ranges,
     segments,
     shards,
@@ -73,12 +74,21 @@ _UNREADABLE = sa.select(batches.c.seq).where(
     ~_readable,
 )
 _PURGE = batches.update().where(batches.c.seq == param("batch"))
+# What a provider still does for a batch is not forgotten before it is ended there.
+_has_jobs = (
+    sa.select(jobs.c.seq).where(jobs.c.batch_seq == batches.c.seq, jobs.c.open == sa.true()).correlate(batches).exists()
+)
 _TO_PURGE = (
     sa.select(batches.c.seq)
-    .where(batches.c.purge_ms.is_not(None), batches.c.purged == sa.false(), batches.c.purge_ms <= param("until"))
+    .where(
+        batches.c.purge_ms.is_not(None),
+        batches.c.purged == sa.false(),
+        batches.c.purge_ms <= param("until"),
+        ~_has_jobs,
+    )
     .limit(_BATCHES_MAX)
 )
-_DROP_ROWS = [table.delete().where(table.c.batch_seq == param("batch")) for table in (segments, ranges, shards)]
+_DROP_ROWS = [table.delete().where(table.c.batch_seq == param("batch")) for table in (segments, ranges, shards, jobs)]
 _DROP_KEYS = idempotency.delete().where(idempotency.c.at_ms <= param("until"))
 
 _RIPE = (
