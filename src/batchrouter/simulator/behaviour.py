@@ -1,6 +1,6 @@
 """A script at work: decides what each request gets. Time is given, chance follows from the body: no I/O, no clock.
 
-The order of decisions: rules, then the list of models, then capacity, then the published limits, then the answer. A
+The order of decisions: rules, the list of models, waves and capacity, the published limits, then the answer. A
 rule that names a status or a body decides alone; one that only delays, reshapes or breaks leaves the rest to the rest.
 """
 
@@ -10,7 +10,6 @@ import fnmatch
 import math
 import re
 from collections.abc import Callable
-from email.utils import formatdate
 from statistics import NormalDist
 from urllib.parse import unquote
 
@@ -18,46 +17,22 @@ import msgspec
 import xxhash
 
 from batchrouter.errors import ApiError
-from batchrouter.simulator.answers import error_body, model_of, reply_to
+from batchrouter.simulator.answers import ENDPOINTS, error_body, model_of, reply_to
 from batchrouter.simulator.answers.models import MODELS, answer_models
-from batchrouter.simulator.limits import LimitGate
+from batchrouter.simulator.anthropic import messages as anthropic
+from batchrouter.simulator.anthropic.cache import PromptCache
+from batchrouter.simulator.anthropic.surface import VERSION, answer_lookup, answer_message
+from batchrouter.simulator.limits import LimitGate, Spent
+from batchrouter.simulator.refusals import ERRORS as ERRORS
+from batchrouter.simulator.refusals import Refusals, speaks_anthropic
 from batchrouter.simulator.reply import Reply
+from batchrouter.simulator.request import Request as Request
 from batchrouter.simulator.script import Fixed, LogNormal, Match, Rule, Script, Then, Uniform
 from batchrouter.simulator.shapes import shaped
 
 NORMAL = NormalDist()
-ERRORS: dict[int, tuple[str, str | None, str]] = {
-    400: ("invalid_request_error", None, "The request cannot be handled."),
-    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    403: ("invalid_request_error", "permission_denied", "This key may not use this model."),
-    404: ("invalid_request_error", "model_not_found", "The model does not exist."),
-    408: ("server_error", "request_timeout", "The request took too long to arrive."),
-    409: ("invalid_request_error", "conflict", "The resource was changed by another request."),
-    413: ("invalid_request_error", "request_too_large", "The request is too large."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached."),
-    500: ("server_error", None, "The server had an error while processing the request."),
-    503: ("server_error", "overloaded", "The engine is overloaded."),
-}
 CUTTING = frozenset({"close", "close_after_head", "half_body", "hang", "reset", "upgrade"})
 """Faults after which no client has a whole reply."""
-
-
-class Request(msgspec.Struct):
-    """What the decisions look at. `key` is the body's `expected_key`, `query` what followed the `?`."""
-
-    method: str
-    path: str
-    key: str
-    body: bytes
-    query: str = ""
-    headers: list[tuple[bytes, bytes]] = []
-    native: bool = False
-    """A line that a batch runs; nobody waits for its reply."""
-
-    def header(self, name: str) -> str | None:
-        """The first header of this name (lower case)."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for name, value in self.headers if name.lower() == wanted), None)
 
 
 class RuleAtWork:
@@ -98,19 +73,20 @@ class RuleAtWork:
 
 
 class Behaviour:
-    """`models` are globs, none for any model; `unix_s` is asked only for a Retry-After that is a date."""
+    """`models` are globs, none for any model; `unix_s` is asked only for times that headers tell as such."""
 
     def __init__(self, script: Script, models: tuple[str, ...], now_s: float, unix_s: Callable[[], float]) -> None:
         self.script = script
         self._started_s = now_s
-        self._unix_s = unix_s
+        self._refusals = Refusals(script.retry_after, unix_s)
+        self._prompts = PromptCache()
         self._rules = [RuleAtWork(rule) for rule in script.rules]
         self._model_names = models
         self._models = [one for one in map(glob, models) if one is not None]
         self._limits = LimitGate(script.limits, now_s) if script.limits else None
         latency = script.latency
         self._instant = isinstance(latency, Fixed) and latency.seconds == 0
-        self._plain = not (self._rules or self._models or self._limits or script.capacity)
+        self._plain = not (self._rules or self._models or self._limits or script.capacity or script.waves)
 
     def decide(self, request: Request, in_flight: int, now_s: float) -> Reply:
         """`in_flight` counts this request too."""
@@ -133,12 +109,16 @@ class Behaviour:
         else:
             model = model_of(request.body)
             reply = self._ruled(
-                request, model, now_s, lambda: self._unknown_model(model) or self._answer(request, 1.0), shape=False
+                request,
+                model,
+                now_s,
+                lambda: self._unknown_model(request, model) or self._answer(request, 1.0),
+                shape=False,
             )
         if reply.fault in CUTTING:
             return Reply(0, b"", model=reply.model)
         if reply.content_type == "text/event-stream":
-            return self._refusal(400, reply.model, message="Streaming is not supported in a batch.")
+            return self._refusals.made(request, 400, reply.model, message="Streaming is not supported in a batch.")
         return reply
 
     def _ruled(
@@ -151,37 +131,53 @@ class Behaviour:
         reply = self._scripted(rule.then, request, model) if scripted else ordinary()
         return self._dressed(reply, rule.then, shape)
 
-    def _unknown_model(self, model: str) -> Reply | None:
+    def _unknown_model(self, request: Request, model: str) -> Reply | None:
         if not self._models or any(serves(model) for serves in self._models):
             return None
         message = f"The model `{model}` does not exist or you do not have access to it."
-        return self._refusal(404, model, message=message)
+        if speaks_anthropic(request):
+            message = f"model: {model}"
+        return self._refusals.made(request, 404, model, message=message)
 
     def _ordinary(self, request: Request, model: str, in_flight: int, now_s: float) -> Reply:
         if request.method != "POST":
             return self._looked_up(request)
-        unknown = self._unknown_model(model)
+        unknown = self._unknown_model(request, model)
         if unknown is not None:
             return unknown
-        capacity = self.script.capacity
-        if capacity and capacity.reject_above is not None and in_flight > capacity.reject_above:
-            return self._refusal(capacity.reject_status, model, wait_s=capacity.retry_after_s)
-        slowness = max(1.0, in_flight / capacity.in_flight) if capacity else 1.0
+        refused, slowness = self._crowded(request, model, in_flight, now_s)
+        if refused is not None:
+            return refused
         reply = self._answer(request, slowness)
-        if self._limits is None or reply.status != 200:
+        gate = self._limits
+        if gate is None or reply.status != 200:
             return reply
-        refused_by, wait_s = self._limits.take(reply.prompt_tokens + reply.completion_tokens, now_s)
+        refused_by, wait_s = gate.take(Spent(reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens), now_s)
         if refused_by:
-            fits = math.isfinite(wait_s)
-            message = (
-                f"Rate limit reached on {refused_by}." if fits else f"Request too large for the {refused_by} limit."
-            )
-            reply = self._refusal(429, model, type=refused_by, message=message, wait_s=wait_s if fits else None)
-        reply.headers = reply.headers + self._limits.headers()
+            reply = self._refusals.limited(request, model, gate, refused_by, wait_s)
+        reply.headers = reply.headers + self._refusals.told(request, gate)
         return reply
+
+    def _crowded(self, request: Request, model: str, in_flight: int, now_s: float) -> tuple[Reply | None, float]:
+        """What waves and capacity say: a refusal, or by how much an answer takes longer."""
+        capacity, waves = self.script.capacity, self.script.waves
+        fraction = 1.0
+        if waves is not None and waves.at(now_s - self._started_s):
+            fraction = waves.fraction
+            most = (capacity.reject_above or capacity.in_flight) if capacity is not None else 0
+            if in_flight > most * fraction:
+                return self._refusals.made(request, waves.status, model, wait_s=waves.retry_after_s), 1.0
+        if capacity is None:
+            return None, 1.0
+        if capacity.reject_above is not None and in_flight > capacity.reject_above:
+            status, wait_s = capacity.reject_status, capacity.retry_after_s
+            return self._refusals.made(request, status, model, wait_s=wait_s), 1.0
+        return None, max(1.0, in_flight / (capacity.in_flight * fraction))
 
     def _looked_up(self, request: Request) -> Reply:
         """What is no POST costs nothing: the models, or a refusal."""
+        if speaks_anthropic(request):
+            return self._looked_up_at_anthropic(request)
         try:
             if request.method == "GET" and (request.path == MODELS or request.path.startswith(f"{MODELS}/")):
                 found = answer_models(self._model_names, unquote(request.path))
@@ -190,9 +186,20 @@ class Behaviour:
         except ApiError as error:
             return Reply(error.status, error_body(error.message, error.type, error.param, error.code))
 
+    def _looked_up_at_anthropic(self, request: Request) -> Reply:
+        if request.method == "GET" and request.path.startswith(MODELS):
+            version = request.header(VERSION)
+            return answer_lookup(request.number, self._model_names, request.path, request.query, version)
+        status = 405 if request.path == anthropic.PATH else 404
+        type = "invalid_request_error" if status == 405 else None
+        message = f"{request.method} {request.path}: there is nothing of this kind."
+        return self._refusals.made(request, status, "", type=type, message=message)
+
     def _answer(self, request: Request, slowness: float) -> Reply:
         if request.method != "POST":
             return self._looked_up(request)
+        if request.path not in ENDPOINTS and speaks_anthropic(request):
+            return self._said_by_claude(request, slowness)
         answer = reply_to(request.path, request.key, request.body)
         reply = Reply(
             answer.status,
@@ -207,18 +214,29 @@ class Behaviour:
             reply.delay_s = self.latency_s(request.key) * slowness
         return reply
 
+    def _said_by_claude(self, request: Request, slowness: float) -> Reply:
+        if request.path != anthropic.PATH:
+            return self._looked_up_at_anthropic(request)
+        version = request.header(VERSION)
+        reply = answer_message(
+            request.number, request.key, request.body, version, self._prompts, batched=request.native
+        )
+        if not self._instant and reply.status == 200:
+            reply.delay_s = self.latency_s(request.key) * slowness
+        return reply
+
     def _scripted(self, then: Then, request: Request, model: str) -> Reply:
         status = then.status or 200
         if then.body is None and status == 200:
             return self._answer(request, 1.0)
         if then.body is None:
-            return self._refusal(status, model, type=then.type, code=then.code, message=then.message)
+            return self._refusals.made(request, status, model, type=then.type, code=then.code, message=then.message)
         body = then.body.encode() if isinstance(then.body, str) else msgspec.json.encode(then.body)
         return Reply(status, body, model=model)
 
     def _dressed(self, reply: Reply, then: Then, shape: bool = True) -> Reply:
         if then.retry_after_s is not None:
-            reply.headers = reply.headers + self._retry_after(then.retry_after_s)
+            reply.headers = reply.headers + self._refusals.retry_after(then.retry_after_s)
         if then.shape is not None or then.fault is not None:
             reply.load()
         if then.shape is not None and shape:
@@ -231,31 +249,6 @@ class Behaviour:
         if then.fault is not None:
             reply.fault, reply.over_s = then.fault, then.over_s
         return reply
-
-    def _refusal(
-        self,
-        status: int,
-        model: str,
-        *,
-        type: str | None = None,
-        code: str | None = None,
-        message: str | None = None,
-        wait_s: float | None = None,
-    ) -> Reply:
-        """An error in OpenAI's shape; what is not given is what usually goes with the status."""
-        usual = ERRORS.get(status, ERRORS[500] if status >= 500 else ERRORS[400])
-        body = error_body(message or usual[2], type or usual[0], None, code if code is not None else usual[1])
-        headers = self._retry_after(wait_s) if wait_s is not None else []
-        return Reply(status, body, headers=headers, model=model)
-
-    def _retry_after(self, seconds: float) -> list[tuple[str, str]]:
-        match self.script.retry_after:
-            case "ms":
-                return [("retry-after-ms", str(math.ceil(seconds * 1000)))]
-            case "http-date":
-                return [("retry-after", formatdate(math.ceil(self._unix_s() + seconds), usegmt=True))]
-            case _:
-                return [("retry-after", str(math.ceil(seconds)))]
 
     def latency_s(self, key: str) -> float:
         """The time that the body with this key takes: the same in every run with the same seed."""

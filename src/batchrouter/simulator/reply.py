@@ -15,7 +15,8 @@ BODILESS = (204, 304)
 class Reply(Struct):
     """What goes out, when (`delay_s` from arrival) and how (`fault`; empty: as the rules of HTTP want it).
 
-    `file` is a body that may be too large for memory; then `body` is empty.
+    `file` is a body that may be too large for memory; then `body` is empty. Of the prompt's tokens `cached_tokens` were
+    read from a cache that limits of input do not count.
     """
 
     status: int
@@ -28,6 +29,7 @@ class Reply(Struct):
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     file: Part | None = None
 
     def load(self) -> None:

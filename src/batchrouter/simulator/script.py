@@ -38,6 +38,8 @@ Fault = Literal[
 ]
 Shape = Literal["pretty", "html", "empty", "invalid_utf8", "nan", "gzip", "deep", "u2028", "crlf", "huge"]
 RetryAfterDialect = Literal["seconds", "http-date", "ms"]
+LimitDialect = Literal["auto", "openai", "azure", "anthropic", "groq", "gemini", "together", "none"]
+Rate = Annotated[float, Meta(gt=0)]
 
 
 class Fixed(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="fixed"):
@@ -78,12 +80,51 @@ class Capacity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"`reject_above` ({self.reject_above}) is below `in_flight` ({self.in_flight})")
 
 
-class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Token buckets, enforced. A full bucket holds what `burst_s` seconds bring (60: a whole minute's worth)."""
+class Ramp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """No window of `window_s` may take more than `factor` times the requests of the one before; `start` always fit."""
 
-    rpm: Annotated[float, Meta(gt=0)] | None = None
-    tpm: Annotated[float, Meta(gt=0)] | None = None
-    burst_s: Annotated[float, Meta(gt=0)] = 60.0
+    start: Count
+    factor: Annotated[float, Meta(ge=1)] = 2.0
+    window_s: Rate = 60.0
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Token buckets, enforced: requests and tokens a minute, input and output apart, and a day.
+
+    A full bucket of a minute holds what `burst_s` seconds bring (60: a whole minute's worth), one of a day a whole
+    day's. `dialect` is how limits are told; `auto`: as the API does that was asked.
+    """
+
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    itpm: Rate | None = None
+    otpm: Rate | None = None
+    rpd: Rate | None = None
+    tpd: Rate | None = None
+    burst_s: Rate = 60.0
+    dialect: LimitDialect = "auto"
+    ramp: Ramp | None = None
+
+
+class Waves(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The last `for_s` of every `every_s` seconds are a wave: refused is all, or what a `fraction` of capacity leaves.
+
+    Counted from the moment when the script was set.
+    """
+
+    every_s: Rate
+    for_s: Rate
+    fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    status: Annotated[int, Meta(ge=400, le=599)] = 529
+    retry_after_s: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if self.for_s >= self.every_s:
+            raise ValueError(f"`for_s` ({self.for_s}) is not below `every_s` ({self.every_s}): it would never be calm")
+
+    def at(self, age_s: float) -> bool:
+        """Whether it is a wave so long after the script was set."""
+        return age_s % self.every_s >= self.every_s - self.for_s
 
 
 class Match(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,13 +172,18 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     latency: Fixed | Uniform | LogNormal = Fixed()
     capacity: Capacity | None = None
     limits: Limits | None = None
+    waves: Waves | None = None
     retry_after: RetryAfterDialect = "seconds"
     rules: tuple[Rule, ...] = ()
     batches: Batches | None = None
 
+    def __post_init__(self) -> None:
+        if self.waves is not None and self.waves.fraction and self.capacity is None:
+            raise ValueError("`waves.fraction` is a fraction of `capacity`, which is not given")
+
 
 STRUCTS: tuple[type[Struct], ...] = (
-    *(Script, Fixed, Uniform, LogNormal, Capacity, Limits, Rule, Match, Then),
+    *(Script, Fixed, Uniform, LogNormal, Capacity, Limits, Ramp, Waves, Rule, Match, Then),
     *BATCH_STRUCTS,
 )
 

@@ -12,13 +12,15 @@ import msgspec
 
 from batchrouter.errors import ConfigError
 from batchrouter.simulator import control
-from batchrouter.simulator.answers import error_body, expected_key
-from batchrouter.simulator.behaviour import Behaviour, Request
+from batchrouter.simulator.answers import expected_key
+from batchrouter.simulator.behaviour import Behaviour
 from batchrouter.simulator.connection import Arrived, Connection
 from batchrouter.simulator.desk import Desk
 from batchrouter.simulator.jobbook import JobBook
 from batchrouter.simulator.log import WAITING, Entry, LogFile, RequestLog
+from batchrouter.simulator.refusals import Refusals, speaks_anthropic
 from batchrouter.simulator.reply import Reply
+from batchrouter.simulator.request import Request
 from batchrouter.simulator.script import Script
 
 BACKLOG = 4096
@@ -172,15 +174,19 @@ class Simulator:
         return control.handle(self, method, url, body)
 
     def _decide(self, arrived: Arrived, path: str, query: str, key: str, now_s: float) -> Reply:
-        if self._bearer is not None and not self._is_authorized(arrived):
+        number = self.log.requests + 1
+        request = Request(arrived.method, path, key, arrived.body, query, arrived.headers, False, number)
+        if self._bearer is not None and not self._is_authorized(request):
             message = "Incorrect API key provided: it is not the key that this simulator was started with."
-            return Reply(401, error_body(message, "invalid_request_error", None, "invalid_api_key"))
+            return Refusals("seconds", self._unix_s).made(request, 401, "", message=message)
         assert self._behaviour is not None
-        request = Request(arrived.method, path, key, arrived.body, query, arrived.headers)
         return self._behaviour.decide(request, self.in_flight, now_s)
 
-    def _is_authorized(self, arrived: Arrived) -> bool:
-        return any(value == self._bearer for name, value in arrived.headers if name.lower() == b"authorization")
+    def _is_authorized(self, request: Request) -> bool:
+        """The key as a bearer's token; Anthropic's own header for it is `x-api-key`."""
+        if any(value == self._bearer for name, value in request.headers if name.lower() == b"authorization"):
+            return True
+        return speaks_anthropic(request) and request.header("x-api-key") == self.settings.api_key
 
     def _connect(self) -> Connection:
         self._connected += 1

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from batchrouter.simulator import Match, Rule, Script, Then, answer, expected_key
-from batchrouter.simulator.behaviour import Behaviour, Request
-from batchrouter.simulator.limits import go_duration
+from batchrouter.simulator.behaviour import Behaviour
+from batchrouter.simulator.dialects import go_duration
 from batchrouter.simulator.reply import Reply
+from batchrouter.simulator.request import Request
 from batchrouter.simulator.script import Capacity, Fixed, Limits, LogNormal, Uniform
 from batchrouter.simulator.shapes import HTML
 

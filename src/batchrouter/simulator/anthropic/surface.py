@@ -55,6 +55,7 @@ def answer_message(
         model=said.model,
         prompt_tokens=said.prompt.total,
         completion_tokens=said.output_tokens,
+        cached_tokens=said.prompt.read,
     )
     if said.stream:
         reply.content_type, reply.fault, reply.body = "text/event-stream", "chunked", events_of(said)
