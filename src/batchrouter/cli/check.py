@@ -19,7 +19,8 @@ from batchrouter.cli.words import OK, SOME_FAILED, count, lines, tell
 from batchrouter.config import Config
 from batchrouter.domain.batch import BatchError
 from batchrouter.domain.routing import RouteProvider, Router
-from batchrouter.domain.validation import NO_LANE, Validation
+from batchrouter.domain.planning import NO_GROUP
+from batchrouter.domain.validation import Validation
 from batchrouter.errors import ConfigError, InputError
 
 BYTES_PER_TOKEN = 4
@@ -95,9 +96,9 @@ class _Checking:
                 self._bytes += record.length
                 if record.model:
                     self._models[record.model] += 1
-                if place != NO_LANE:
+                if place != NO_GROUP:
                     self._lanes[place] += 1
-            if NO_LANE not in places:
+            if NO_GROUP not in places:
                 continue
             for error in self._validation.errors_of(records):
                 self.error_count += 1
@@ -121,8 +122,9 @@ class _Checking:
         lanes: dict[str, int] = {}
         providers: Counter[str] = Counter()
         for place, number in self._lanes.most_common():
-            lane = self._validation.lanes[place]
-            lanes[f"{lane.provider}/{lane.model}"] = number
+            lane = self._validation.groups[place]
+            name = f"{lane.provider}/{lane.model}"
+            lanes[name] = lanes.get(name, 0) + number
             providers[lane.provider] += number
         return Report(
             ok=not self.error_count,

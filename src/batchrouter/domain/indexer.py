@@ -12,6 +12,7 @@ from batchrouter.domain.parsed_line import (
     Condemned,
     embedding_inputs_of,
     flags_of,
+    mode_flags_of,
     parse_body,
     parse_line,
     prefix_hash_of,
@@ -92,9 +93,10 @@ class Indexer:
             url = self._urls.place(line.url, LineFault.URL_MISMATCH)
             if line.provider:
                 provider = self._providers.place(line.provider, LineFault.PROVIDER_TOO_LONG)
+            mode = 0 if line.mode is None else mode_flags_of(line.mode)
             body = parse_body(line.body)
             body_hash = xxh3_128_digest(line.body)
-            flags = flags_of(body)
+            flags = flags_of(body) | mode
             if body.model:
                 model = self._models.place(body.model, LineFault.MODEL_TOO_LONG)
             if line.url.endswith("/embeddings"):

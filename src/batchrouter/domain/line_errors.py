@@ -44,6 +44,8 @@ class LineFault(IntEnum):
     TOO_MANY_NAMES = 21
     DUPLICATE_CUSTOM_ID = 22
     NOT_AN_OBJECT = 23
+    MODE_TYPE = 24
+    MODE_UNKNOWN = 25
     # Decided at validation, where endpoint and configuration are known; never in an index.
     STREAMING = 64
     MODEL_MISSING = 65
@@ -52,6 +54,7 @@ class LineFault(IntEnum):
     MODEL_NOT_FOUND = 68
     PROVIDER_NOT_FOUND = 69
     PROVIDER_MODEL_MISMATCH = 70
+    MODE_UNSUPPORTED = 71
 
 
 class JsonType(IntEnum):
@@ -116,6 +119,10 @@ _WORDS: dict[LineFault, _Words] = {
     ),
     LineFault.PROVIDER_TYPE: _wrong_type("provider", "a string"),
     LineFault.PROVIDER_TOO_LONG: _too_long("provider", MAX_NAME_BYTES),
+    LineFault.MODE_TYPE: _wrong_type("mode", "a string"),
+    LineFault.MODE_UNKNOWN: _Words(
+        "invalid_mode", "mode", "Invalid value for 'mode'. Supported values are: 'auto', 'batch', and 'realtime'."
+    ),
     LineFault.BODY_MISSING: _missing("body"),
     LineFault.BODY_TYPE: _wrong_type("body", "an object"),
     LineFault.MODEL_TYPE: _wrong_type("body.model", "a string"),
@@ -148,6 +155,12 @@ _WORDS: dict[LineFault, _Words] = {
         "provider_model_mismatch",
         "body.model",
         "The provider '{provider}' of this request and the prefix of its model '{model}' name two different providers.",
+    ),
+    LineFault.MODE_UNSUPPORTED: _Words(
+        "mode_unsupported",
+        "mode",
+        "This request asks for mode 'batch', but the provider of its model '{model}' has no batch API for this "
+        "endpoint; use 'auto' or 'realtime'.",
     ),
 }
 

@@ -36,12 +36,14 @@ HEADER = _HEADER.pack(_MAGIC, VERSION, RECORD_BYTES)
 
 
 class IndexFlag(IntFlag):
-    """What a body has; a member that is null counts as absent."""
+    """What a line and its body have; a member that is null counts as absent."""
 
     STREAM = 1  # `stream` is true
     MESSAGES = 2
     INPUT = 4
     PROMPT = 8
+    MODE_BATCH = 16  # the line's own `mode`: `batch` may run it; both bits are `auto`, none is a line without one
+    MODE_REALTIME = 32
 
 
 class IndexRecord(NamedTuple):

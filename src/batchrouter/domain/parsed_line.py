@@ -38,6 +38,7 @@ class ParsedLine(msgspec.Struct, gc=False):
     url: str
     body: Raw
     provider: str | None = None
+    mode: str | None = None
 
 
 class ParsedBody(msgspec.Struct, gc=False):
@@ -58,6 +59,7 @@ class _LooseLine(msgspec.Struct, gc=False):
     url: Raw = Raw()
     body: Raw = Raw()
     provider: Raw = Raw()
+    mode: Raw = Raw()
 
 
 class _LooseBody(msgspec.Struct, gc=False):
@@ -104,7 +106,8 @@ _JSON_TYPES = {
     b"[": JsonType.ARRAY,
     b"{": JsonType.OBJECT,
 }
-_STREAM, _MESSAGES, _INPUT, _PROMPT = (int(flag) for flag in IndexFlag)
+_STREAM, _MESSAGES, _INPUT, _PROMPT, _MODE_BATCH, _MODE_REALTIME = (int(flag) for flag in IndexFlag)
+_MODES = {"auto": _MODE_BATCH | _MODE_REALTIME, "batch": _MODE_BATCH, "realtime": _MODE_REALTIME}
 
 
 def json_type(value: Raw) -> JsonType:
@@ -144,7 +147,7 @@ def _parse_masked(masked: Masked) -> ParsedLine:
     name, because names are kept and compared as UTF-8."""
     line = parse_line(masked.data)
     loose = _decode_loose_line(masked.data)
-    if any(map(masked.touches, (loose.custom_id, loose.method, loose.url, loose.provider))):
+    if any(map(masked.touches, (loose.custom_id, loose.method, loose.url, loose.provider, loose.mode))):
         raise Condemned(LineFault.INVALID_JSON)
     line.body = Raw(masked.restore(bytes(line.body)))
     return line
@@ -158,9 +161,12 @@ def _type_line(loose: _LooseLine) -> ParsedLine:
     provider = None
     if json_type(loose.provider) not in (JsonType.NONE, JsonType.NULL):
         provider = _require_str(loose.provider, LineFault.PROVIDER_TYPE, LineFault.PROVIDER_TYPE)
+    mode = None
+    if json_type(loose.mode) not in (JsonType.NONE, JsonType.NULL):
+        mode = _require_str(loose.mode, LineFault.MODE_TYPE, LineFault.MODE_TYPE)
     if not loose.body:
         raise Condemned(LineFault.BODY_MISSING)
-    return ParsedLine(custom_id, method, url, loose.body, provider)
+    return ParsedLine(custom_id, method, url, loose.body, provider, mode)
 
 
 def _require_str(value: Raw, missing: LineFault, wrong_type: LineFault) -> str:
@@ -205,6 +211,14 @@ def parse_body(body: Raw) -> ParsedBody:
         tools=loose.tools,
         instructions=loose.instructions,
     )
+
+
+def mode_flags_of(mode: str) -> int:
+    """The `IndexFlag` bits of a line's `mode`. Raises `Condemned` for a word that is none."""
+    flags = _MODES.get(mode)
+    if flags is None:
+        raise Condemned(LineFault.MODE_UNKNOWN)
+    return flags
 
 
 def flags_of(body: ParsedBody) -> int:

@@ -1,12 +1,13 @@
-"""Decide, from the index alone, whether a batch can run and in which lane each line does."""
+"""Decide, from the index alone, whether a batch can run, and which of its lines go the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from batchrouter.domain.batch import BatchError
+from batchrouter.domain.lane_choice import LaneOptions, Mode
 from batchrouter.domain.line_errors import (
     JsonType,
     LineFault,
@@ -19,14 +20,29 @@ from batchrouter.domain.line_errors import (
     too_many_requests,
 )
 from batchrouter.domain.line_index import IndexFlag, IndexNames, IndexRecord, IndexTotals
+from batchrouter.domain.planning import NO_GROUP
 from batchrouter.domain.routing import Router, RoutingError
-from batchrouter.domain.shard import LaneKey
 
 MAX_LISTED_ERRORS = 1_000
 
 DECIDED_MAX = 65_536
 
-NO_LANE = -1
+_MODES = {
+    0: None,
+    int(IndexFlag.MODE_BATCH): Mode.BATCH,
+    int(IndexFlag.MODE_REALTIME): Mode.REALTIME,
+    int(IndexFlag.MODE_BATCH | IndexFlag.MODE_REALTIME): Mode.AUTO,
+}
+_MODE_BITS = int(IndexFlag.MODE_BATCH | IndexFlag.MODE_REALTIME)
+
+
+class Group(NamedTuple):
+    """Lines that go the same way: to one provider, under the name that it knows the model by, with one wish of their
+    own about how (None: they have none)."""
+
+    provider: str
+    model: str
+    wish: Mode | None
 
 
 class EndpointRules(NamedTuple):
@@ -64,30 +80,39 @@ class Validation:
     """One pass over the records of an input, in slices of any size and in bounded memory.
 
     `endpoint` is the batch's; None takes the url of the first line that has one, for checks outside of a batch. Which
-    endpoints a batch may have is decided when it is created.
+    endpoints a batch may have is decided when it is created. `options` tells whether a provider has a batch API;
+    without it, no line that insists on one is refused.
     """
 
     def __init__(
-        self, names: IndexNames, totals: IndexTotals, endpoint: str | None, router: Router, limits: BatchLimits
+        self,
+        names: IndexNames,
+        totals: IndexTotals,
+        endpoint: str | None,
+        router: Router,
+        limits: BatchLimits,
+        options: Callable[[str, str], LaneOptions] | None = None,
     ) -> None:
         self._names = names
         self._totals = totals
         self._limits = limits
         self._router = router
+        self._options = options
         # Place 0, for an endpoint that no line names, is no sound line's url.
         places = {url: place for place, url in enumerate(names.urls)}
         self._url = None if endpoint is None else places.get(endpoint, 0)
         self._rules = EndpointRules("") if endpoint is None else _rules(endpoint)
         self._decided: dict[tuple[int, int, int, int], int] = {}
-        self._places: dict[LaneKey, int] = {}
+        self._places: dict[Group, int] = {}
+        self._lanes: set[tuple[str, str]] = set()
         self._too_many_lanes = False
-        self.lanes: list[LaneKey] = []
+        self.groups: list[Group] = []
         self._file_errors = list(_file_errors(totals, limits))
         self._line_errors: list[BatchError] = []
         self._line_error_count = 0
 
     def feed(self, records: Iterable[IndexRecord]) -> list[int]:
-        """For each record the place of its lane in `lanes`, or `NO_LANE` for a line with an error."""
+        """For each record the place of its group in `groups`, or `NO_GROUP` for a line with an error."""
         places: list[int] = []
         add = places.append
         decided = self._decided
@@ -97,7 +122,7 @@ class Validation:
                 outcome = self._decide(record)
             if outcome < 0:
                 self._note(record, LineFault(-outcome))
-                outcome = NO_LANE
+                outcome = NO_GROUP
             add(outcome)
         return places
 
@@ -120,7 +145,7 @@ class Validation:
         return [*self._file_errors, *self._line_errors, *([more_errors(more)] if more else [])]
 
     def _decide(self, record: IndexRecord) -> int:
-        """The lane's place, or minus the fault. Lines alike in url, provider, model and flags are decided once."""
+        """The group's place, or minus the fault. Lines alike in url, provider, model and flags are decided once."""
         kind = (record.url, record.provider, record.model, record.flags)
         outcome = self._decided.get(kind)
         if outcome is None:
@@ -148,19 +173,25 @@ class Validation:
         if isinstance(found, RoutingError):
             nameless = found.fault is LineFault.MODEL_NOT_FOUND and not record.model
             return -(LineFault.MODEL_MISSING if nameless else found.fault)
-        return self._place(LaneKey(found.provider, found.model))
+        wish = _MODES[flags & _MODE_BITS]
+        if wish is Mode.BATCH and self._options is not None:
+            options = self._options(found.provider, found.model)
+            if not options.takes(self._names.urls[record.url]):
+                return -LineFault.MODE_UNSUPPORTED
+        return self._place(Group(found.provider, found.model, wish))
 
-    def _place(self, lane: LaneKey) -> int:
-        place = self._places.get(lane)
+    def _place(self, group: Group) -> int:
+        place = self._places.get(group)
         if place is None:
-            place = len(self.lanes)
-            if place == self._limits.lanes:
+            lane = (group.provider, group.model)
+            if lane not in self._lanes and len(self._lanes) == self._limits.lanes:
                 if not self._too_many_lanes:
                     self._too_many_lanes = True
                     self._file_errors.append(too_many_lanes(self._limits.lanes))
-                return place - 1  # the batch fails: it matters no more in which lane this line would be
-            self._places[lane] = place
-            self.lanes.append(lane)
+                return 0  # the batch fails: it matters no more in which group this line would be
+            self._lanes.add(lane)
+            place = self._places[group] = len(self.groups)
+            self.groups.append(group)
         return place
 
     def _note(self, record: IndexRecord, fault: LineFault) -> None:

@@ -223,7 +223,8 @@ class Worker:
                 return False
 
     async def _plan(self, duty: Duty) -> bool:
-        decision = await decide(duty, self._blobs, self._router, self._settings.limits)
+        now_ms = self._clock.unix_ms()
+        decision = await decide(duty, self._blobs, self._router, self._upstreams.options, self._settings, now_ms)
         planned = await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
         if not planned:
             return False

@@ -137,6 +137,17 @@ WE_SAY = {
         line(method="GET"),
         ("invalid_method", "method", 1, "Invalid value for 'method'. Supported values are: 'POST'."),
     ),
+    "a number as mode": (line(mode=1), wrong_type("mode", "a string", "an integer")),
+    "a mode that there is not": (
+        line(mode="Batch"),
+        (
+            "invalid_mode",
+            "mode",
+            1,
+            "Invalid value for 'mode'. Supported values are: 'auto', 'batch', and 'realtime'.",
+        ),
+    ),
+    "half an emoji as mode": (line(mode="auto\ud83d"), NOT_JSON),
     "too long a line": (
         line(custom_id="x" * 10_000),
         ("line_too_long", None, 1, "This line is 10139 bytes long, which is more than a line may have."),

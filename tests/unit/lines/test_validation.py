@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrouter.domain.lane_choice import LaneOptions, Mode
+from batchrouter.domain.planning import NO_GROUP
 from batchrouter.domain.routing import RouteProvider, Router
-from batchrouter.domain.shard import LaneKey
-from batchrouter.domain.validation import MAX_LISTED_ERRORS, NO_LANE, BatchLimits, Validation
+from batchrouter.domain.validation import MAX_LISTED_ERRORS, BatchLimits, Group, Validation
 from tests.unit.lines.indexing import file_of, index_of, line, open_index, records_of
 
 CHAT = "/v1/chat/completions"
@@ -29,13 +30,13 @@ def codes(validation: Validation) -> list[str]:
     return [error.code for error in validation.errors]
 
 
-def test_every_line_gets_its_lane() -> None:
-    """Lines whose models mean the same share a lane; lanes are numbered as they come."""
+def test_every_line_gets_its_group() -> None:
+    """Lines whose models mean the same share a group; groups are numbered as they come."""
     models = ["m", "openai/m", "q1", "local/q1", "m"]
     index = index_of([file_of(*(chat(i, model) for i, model in enumerate(models)))])
     validation = validation_of(index)
     assert validation.feed(records_of(index)) == [0, 0, 1, 1, 0]
-    assert validation.lanes == [LaneKey("openai", "m"), LaneKey("local", "q1")]
+    assert validation.groups == [Group("openai", "m", None), Group("local", "q1", None)]
     assert validation.error_count == 0
     assert validation.errors == []
 
@@ -49,7 +50,7 @@ def test_slices_decide_as_the_whole_does(kinds: list[str], step: int) -> None:
     places = [place for first in range(0, len(kinds), step) for place in sliced.feed(records_of(index, first, step))]
     assert places == whole.feed(records_of(index))
     assert sliced.errors == whole.errors
-    assert [place == NO_LANE for place in places] == [kind == "bad" for kind in kinds]
+    assert [place == NO_GROUP for place in places] == [kind == "bad" for kind in kinds]
 
 
 def test_a_thousand_errors_are_listed_and_the_rest_counted() -> None:
@@ -112,17 +113,49 @@ def test_lanes_are_bounded() -> None:
     few.feed(records_of(index))
     assert enough.errors == []
     assert codes(few) == ["too_many_models"]
-    assert len(few.lanes) == 3
+    assert len(few.groups) == 3
+
+
+def test_lines_with_different_wishes_are_apart_and_count_as_one_lane() -> None:
+    """A line's own `mode` makes a group of its own; `auto` is a wish, too, and null is none."""
+    modes = [{}, {"mode": "batch"}, {"mode": "auto"}, {"mode": None}, {"mode": "realtime"}, {"mode": "batch"}]
+    index = index_of([file_of(*(chat(i, **mode) for i, mode in enumerate(modes)))])
+    validation = validation_of(index, lanes=1)
+    assert validation.feed(records_of(index)) == [0, 1, 2, 0, 3, 1]
+    assert [group.wish for group in validation.groups] == [None, Mode.BATCH, Mode.AUTO, Mode.REALTIME]
+    assert validation.errors == []
+
+
+@pytest.mark.parametrize("options", [LaneOptions(), LaneOptions(batch=True, endpoints=("/v1/responses",))])
+def test_a_line_that_insists_on_batch_where_there_is_none_is_an_error(options: LaneOptions) -> None:
+    """Neither a provider without a batch API nor one whose API does not take the endpoint; the other lines are sound."""
+    index = index_of([file_of(chat(0, mode="batch"), chat(1, mode="auto"), chat(2, "q1", mode="batch"))])
+    good = LaneOptions(batch=True, endpoints=(CHAT,))
+    view = open_index(index)
+    validation = Validation(
+        view.names,
+        view.totals,
+        CHAT,
+        ROUTER,
+        BatchLimits(),
+        lambda provider, _: good if provider == "local" else options,
+    )
+    assert validation.feed(records_of(index)) == [NO_GROUP, 0, 1]
+    (error,) = validation.errors
+    assert (error.code, error.param, error.line) == ("mode_unsupported", "mode", 1)
+    assert error.message.startswith(
+        "This request asks for mode 'batch', but the provider of its model 'm' has no batch"
+    )
 
 
 def test_a_check_without_a_batch_takes_the_endpoint_of_the_first_line_that_has_one() -> None:
     """The lines after it must agree; an endpoint that no line has matches none."""
     index = index_of([file_of(b"{", chat("a"), chat("b", url="/v1/responses"))])
     validation = validation_of(index, None)
-    assert validation.feed(records_of(index)) == [NO_LANE, 0, NO_LANE]
+    assert validation.feed(records_of(index)) == [NO_GROUP, 0, NO_GROUP]
     assert codes(validation) == ["invalid_json_line", "invalid_url"]
     other = validation_of(index, "/v1/embeddings")
-    assert other.feed(records_of(index)) == [NO_LANE] * 3
+    assert other.feed(records_of(index)) == [NO_GROUP] * 3
 
 
 def test_the_wire_form_of_an_error_has_all_its_members() -> None:
