@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import repeat
 
 from batchrouter.domain.cost import UNKNOWN
@@ -96,29 +97,32 @@ def admit(
     `StoreError` if there are some and not one a record.
     """
     result = Settlement()
-    gap_tokens = [0, 0, 0, 0]
-    by_lane: dict[int, list[int]] = {}
+    marks = bytearray(b"0" * (len(records) // RECORD.size))  # a digit is cheaper to set than a bit of a long number
+    gap_sums, by_lane = [0] * _SUMS, dict[int, list[int]]()
     succeeded, failed = int(Outcome.SUCCEEDED), int(Outcome.FAILED)
     for place, (record, cost) in enumerate(zip(RECORD.iter_unpack(records), _costs(records, costs), strict=False)):
         line, range_no, shard, epoch, outcome, _, _, _, _, lane, t_in, t_cached, t_out, t_reasoning, _, length = record
         home = ranges.get(range_no)
-        if home is None or not home.first_line <= line < home.first_line + home.lines:
+        if home is None or not 0 <= (at := line - home.first_line) < home.lines:
             continue
-        bit = 1 << (line - home.first_line)
+        bit = 1 << at
         if shard == GAP_SHARD:
             if duty_epoch is None or epoch != duty_epoch:
                 continue
+            sums = gap_sums
         else:
             fence = shards.get(shard)
             if fence is None or fence.epoch != epoch or fence.range_no != range_no or not fence.members & bit:
                 continue
+            known = by_lane.get(lane)
+            sums = by_lane.setdefault(lane, [0] * _SUMS) if known is None else known
         gain = result.ranges.get(range_no)
         if gain is None:
-            gain = result.ranges[range_no] = RangeGain()
-        if (home.done | gain.done) & bit:
+            gain = result.ranges[range_no] = RangeGain(home.done)
+        if gain.done & bit:
             continue
         gain.done |= bit
-        result.admitted |= 1 << place
+        marks[place] = _MARK
         if outcome == succeeded:
             result.completed += 1
             gain.output_bytes += length
@@ -126,31 +130,36 @@ def admit(
             gain.error_bytes += length
             if outcome == failed:
                 result.failed += 1
-        if shard == GAP_SHARD:
-            result.gaps += 1
-            tokens = gap_tokens
-        else:
-            sums = by_lane.get(lane)
-            if sums is None:
-                sums = by_lane[lane] = [0] * 7
-            tokens = sums
-            sums[4] += 1
-            if cost >= 0:
-                sums[5] += cost
-            elif t_in or t_out:
-                sums[6] += 1
-        tokens[0] += t_in
-        tokens[1] += t_cached
-        tokens[2] += t_out
-        tokens[3] += t_reasoning
-    result.tokens = Tokens(*gap_tokens)
-    for lane, (t_in, t_cached, t_out, t_reasoning, lines, cost, unpriced) in by_lane.items():
-        lane_gain = result.lanes[lane] = LaneGain(lines, Tokens(t_in, t_cached, t_out, t_reasoning), cost, unpriced)
-        result.tokens = result.tokens.plus(lane_gain.tokens)
-        result.cost_nano += cost
-        result.unpriced += unpriced
+        sums[0] += 1
+        sums[1] += t_in
+        sums[2] += t_cached
+        sums[3] += t_out
+        sums[4] += t_reasoning
+        if cost >= 0:
+            sums[5] += cost
+        elif t_in or t_out:
+            sums[6] += 1
+    result.admitted = int(marks[::-1] or b"0", 2)
+    result.lanes = {lane: _gain(sums) for lane, sums in by_lane.items() if sums[0]}
+    total = reduce(LaneGain.plus, result.lanes.values(), NO_GAIN)
+    result.gaps, gap_tokens = gap_sums[0], Tokens(*gap_sums[1:5])
+    result.tokens = total.tokens.plus(gap_tokens)
+    result.cost_nano, result.unpriced = total.cost_nano, total.unpriced
+    for range_no, gain in result.ranges.items():
+        gain.done &= ~ranges[range_no].done
     result.ranges = {range_no: gain for range_no, gain in result.ranges.items() if gain.done}
     return result
+
+
+_MARK = ord("1")
+_SUMS = 7
+"""Lines, four of tokens, cost, lines without a price. Gap lines have such sums too, of which the last two are not read:
+they cost nothing."""
+
+
+def _gain(sums: list[int]) -> LaneGain:
+    lines, *tokens, cost_nano, unpriced = sums
+    return LaneGain(lines, Tokens(*tokens), cost_nano, unpriced)
 
 
 def _costs(records: bytes, costs: bytes) -> Iterable[int]:
