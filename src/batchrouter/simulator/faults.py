@@ -24,6 +24,13 @@ IMPOSTOR = b'{"model":"impostor","messages":[{"role":"user","content":"not your 
 """The body whose answer `two_replies` sends second: nobody asked for it."""
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+ERROR_EVENT = (
+    b'data: {"error":{"message":"The engine is overloaded.","type":"server_error","param":null,"code":null}}\n\n'
+)
+OVERLOADED_EVENT = (
+    b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+)
 INFORMATION = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nupgrade: simulated\r\nconnection: upgrade\r\n\r\nno HTTP from here on\n"
@@ -134,19 +141,28 @@ def _no_length(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str |
 
 def _chunked(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str | None:
     """Events go one a chunk; any other body is cut into even pieces."""
-    if reply.content_type == "text/event-stream":
-        pieces = [event + b"\n\n" for event in reply.body.split(b"\n\n")[:-1]]
-    else:
-        pieces = cut_evenly(reply.body, CHUNKS)
-    chunks = b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
-    wire.transport.write(head_of(reply, number, CHUNKED, keep_alive) + chunks + b"0\r\n\r\n")
+    pieces = events_in(reply.body) if is_stream(reply) else cut_evenly(reply.body, CHUNKS)
+    wire.transport.write(head_of(reply, number, CHUNKED, keep_alive) + b"".join([*map(chunk_of, pieces), LAST_CHUNK]))
     return SENT
 
 
+def _stream_error(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str | None:
+    """Half of the events, and then one that tells an error, under the status 200 that is long gone."""
+    if not is_stream(reply):
+        return write_whole(wire, reply, number, keep_alive)
+    events = events_in(reply.body)
+    pieces = [*events[: len(events) // 2], OVERLOADED_EVENT if events[0].startswith(b"event:") else ERROR_EVENT]
+    wire.transport.write(head_of(reply, number, CHUNKED, keep_alive) + b"".join([*map(chunk_of, pieces), LAST_CHUNK]))
+    return BROKEN
+
+
 def _slow_body(wire: Wire, reply: Reply, number: int, keep_alive: bool) -> str | None:
-    """The head at once, then the body in drips over `over_s` seconds."""
-    wire.transport.write(head_of(reply, number, length_line(reply.body), keep_alive))
-    pieces = cut_evenly(reply.body, DRIPS)
+    """The head at once, then the body in drips over `over_s` seconds; a stream event by event."""
+    if is_stream(reply):
+        framing, pieces = CHUNKED, [*map(chunk_of, events_in(reply.body)), LAST_CHUNK]
+    else:
+        framing, pieces = length_line(reply.body), cut_evenly(reply.body, DRIPS)
+    wire.transport.write(head_of(reply, number, framing, keep_alive))
     pause_s = reply.over_s / max(1, len(pieces))
 
     def drip(index: int) -> None:
@@ -188,6 +204,7 @@ WRITERS: dict[str, Writer] = {
     "connection_close": _connection_close,
     "no_length": _no_length,
     "chunked": _chunked,
+    "stream_error": _stream_error,
     "slow_body": _slow_body,
     "informational": _informational,
     "upgrade": _upgrade,
@@ -195,6 +212,18 @@ WRITERS: dict[str, Writer] = {
 
 STATUS_SENT = {"close": 0, "reset": 0, "upgrade": 101}
 """The status that the client got to see where it is not the reply's own."""
+
+
+def is_stream(reply: Reply) -> bool:
+    return reply.content_type == "text/event-stream"
+
+
+def events_in(body: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in body.split(b"\n\n")[:-1]]
+
+
+def chunk_of(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 def cut_evenly(body: bytes, count: int) -> list[bytes]:

@@ -32,6 +32,7 @@ Fault = Literal[
     "connection_close",
     "no_length",
     "chunked",
+    "stream_error",
     "slow_body",
     "informational",
     "upgrade",

@@ -93,6 +93,7 @@ class ToolUse(Struct, tag_field="type", tag="tool_use", forbid_unknown_fields=Tr
     input: dict[str, Any]
     cache_control: CacheControl | None = None
     caller: Any = None
+    toolset_name: str | None = None
 
 
 class ToolResult(Struct, tag_field="type", tag="tool_result", forbid_unknown_fields=True, omit_defaults=True):
@@ -100,6 +101,7 @@ class ToolResult(Struct, tag_field="type", tag="tool_result", forbid_unknown_fie
     content: str | list[Text | Image | Document | SearchResult] = ""
     is_error: bool = False
     cache_control: CacheControl | None = None
+    toolset_name: str | None = None
 
 
 Block = Text | Image | Document | SearchResult | Thinking | RedactedThinking | ToolUse | ToolResult
