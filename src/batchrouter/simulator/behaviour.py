@@ -131,8 +131,16 @@ class Behaviour:
         reply = self._scripted(rule.then, request, model) if scripted else ordinary()
         return self._dressed(reply, rule.then, shape)
 
+    def serves(self, model: str) -> bool:
+        """Whether there is a model of this name."""
+        return not self._models or any(serves(model) for serves in self._models)
+
+    def retry_after(self, seconds: float) -> list[tuple[str, str]]:
+        """The header that tells this time to wait, in the script's own way."""
+        return self._refusals.retry_after(seconds)
+
     def _unknown_model(self, request: Request, model: str) -> Reply | None:
-        if not self._models or any(serves(model) for serves in self._models):
+        if self.serves(model):
             return None
         message = f"The model `{model}` does not exist or you do not have access to it."
         if speaks_anthropic(request):

@@ -97,7 +97,7 @@ class RequestLog:
         prompt_tokens: int = 0,
         completion_tokens: int = 0,
         text: str | None = None,
-    ) -> None:
+    ) -> Entry:
         """Enter a line that a batch ran by itself, with the status that its result carries."""
         self.requests += 1
         ms = round((now_s - self.begun_s) * 1000, 3)
@@ -121,6 +121,8 @@ class RequestLog:
         )
         self.add(entry)
         self._ends[NATIVE] = self._ends.get(NATIVE, 0) + 1
+        return entry
+        return entry
 
     def end(self, entry: Entry, end: str, status: int, now_s: float) -> None:
         """Tokens are summed over what was sent whole with status 200."""
