@@ -12,12 +12,15 @@ import msgspec
 
 from batchrouter.errors import ConfigError
 from batchrouter.simulator import control
-from batchrouter.simulator.answers import expected_key
+from batchrouter.simulator.answers import ENDPOINTS, expected_key
+from batchrouter.simulator.anthropic.batches import BATCHES, MessageBatches
 from batchrouter.simulator.behaviour import Behaviour
 from batchrouter.simulator.connection import Arrived, Connection
 from batchrouter.simulator.desk import Desk
 from batchrouter.simulator.jobbook import JobBook
 from batchrouter.simulator.log import WAITING, Entry, LogFile, RequestLog
+from batchrouter.simulator.native.apis import NativeApis
+from batchrouter.simulator.native.dialects import BatchDialect
 from batchrouter.simulator.refusals import Refusals, speaks_anthropic
 from batchrouter.simulator.reply import Reply
 from batchrouter.simulator.request import Request
@@ -37,14 +40,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_bodies: bool = False
     certfile: str | None = None
     keyfile: str | None = None
+    batch_dialect: BatchDialect = "openai"
+    """Whose files and batches stand under `/v1`, where several providers' paths are the same."""
 
 
 class Simulator:
-    """Start it inside a running event loop. `unix_s` is the wall clock, asked only for dates in headers."""
+    """Start it inside a running event loop. `unix_s` is the wall clock, asked only for dates that are told."""
 
     loop: asyncio.AbstractEventLoop
     log: RequestLog
     desk: Desk
+    behaviour: Behaviour
 
     def __init__(
         self,
@@ -56,11 +62,12 @@ class Simulator:
         self.settings = settings or Settings()
         self.connections: set[Connection] = set()
         self.jobs = JobBook()
+        self._message_batches = MessageBatches(self)
+        self.native = NativeApis(self)
         self.in_flight = 0
         self._script = script or Script()
-        self._unix_s = unix_s
+        self.unix_s = unix_s
         self._bearer = f"Bearer {self.settings.api_key}".encode() if self.settings.api_key else None
-        self._behaviour: Behaviour | None = None
         self._connected = 0
         self._file: LogFile | None = None
         self._server: asyncio.Server | None = None
@@ -113,12 +120,16 @@ class Simulator:
     def script(self, script: Script) -> None:
         """Takes effect for the next request; counters, buckets and time windows begin anew."""
         self._script = script
-        self._behaviour = Behaviour(script, self.settings.models, self.loop.time(), self._unix_s)
+        self.behaviour = Behaviour(script, self.settings.models, self.loop.time(), self.unix_s)
         self.desk = Desk(script.batches)
 
     def reset(self) -> None:
-        """An empty log, its clock at 0, no jobs, and the script from its beginning. What is in flight goes on."""
+        """An empty log, its clock at 0, no jobs, no files, and the script from its beginning.
+
+        What is in flight goes on.
+        """
         self.jobs.clear()
+        self.native.clear()
         self.log = RequestLog(self.settings.log_limit, self.loop.time())
         self.log.in_flight_max = self.in_flight
         self.script = self._script
@@ -162,8 +173,28 @@ class Simulator:
         """`log` is the one that the entry was made in; a reset may have put another in its place."""
         self.in_flight -= 1
         log.end(entry, end, status, self.loop.time())
+        self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
         if self._file is not None and self._file.note(entry):
             self.loop.call_later(LOG_FLUSH_S, self._flush)
+
+    def ran(self, job: str, custom_id: str, path: str, key: str, body: bytes, reply: Reply) -> None:
+        """Enter a line that a batch ran by itself."""
+        text = body.decode("utf-8", "replace") if self.settings.keep_bodies else None
+        entry = self.log.ran(
+            job,
+            custom_id,
+            path,
+            key,
+            reply.model,
+            reply.status,
+            self.loop.time(),
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            text=text,
+        )
+        self._note(entry)
 
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
@@ -176,11 +207,14 @@ class Simulator:
     def _decide(self, arrived: Arrived, path: str, query: str, key: str, now_s: float) -> Reply:
         number = self.log.requests + 1
         request = Request(arrived.method, path, key, arrived.body, query, arrived.headers, False, number)
+        if path not in ENDPOINTS and self.native.knows(path):
+            return self.native.reply(arrived, request, self.in_flight, now_s)
         if self._bearer is not None and not self._is_authorized(request):
             message = "Incorrect API key provided: it is not the key that this simulator was started with."
-            return Refusals("seconds", self._unix_s).made(request, 401, "", message=message)
-        assert self._behaviour is not None
-        return self._behaviour.decide(request, self.in_flight, now_s)
+            return Refusals("seconds", self.unix_s).made(request, 401, "", message=message)
+        if path not in ENDPOINTS and (path == BATCHES or path.startswith(f"{BATCHES}/")):
+            return self.behaviour.around(request, now_s, lambda: self._message_batches.handle(request, now_s))
+        return self.behaviour.decide(request, self.in_flight, now_s)
 
     def _is_authorized(self, request: Request) -> bool:
         """The key as a bearer's token; Anthropic's own header for it is `x-api-key`."""
