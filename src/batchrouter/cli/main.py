@@ -224,6 +224,9 @@ def simulate(
     keep_bodies: Annotated[bool, typer.Option("--keep-bodies", help="Headers and bodies in the log too.")] = False,
     certfile: Annotated[str | None, typer.Option(metavar="FILE", help="Serve TLS with this certificate.")] = None,
     keyfile: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    batch_dialect: Annotated[
+        str, typer.Option(help="Whose files and batches stand under /v1: openai, groq, mistral, together, ...")
+    ] = "openai",
     exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", help="Stop when standard input ends.")] = False,
     json: Json = False,
 ) -> None:
@@ -250,6 +253,7 @@ def simulate(
             keep_bodies=keep_bodies,
             certfile=certfile,
             keyfile=keyfile,
+            batch_dialect=batch_dialect,
             exit_with_stdin=exit_with_stdin,
             json=json,
         )

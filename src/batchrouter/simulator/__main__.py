@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--keep-bodies", action="store_true", help="headers and bodies in the log too")
     words.add_argument("--certfile", help="serve TLS with this certificate")
     words.add_argument("--keyfile")
+    words.add_argument("--batch-dialect", default=usual.batch_dialect, help="whose files and batches stand under /v1")
     words.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     words.add_argument("--json", action="store_true", help="print the url as JSON")
     return words

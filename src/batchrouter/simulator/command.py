@@ -10,10 +10,12 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import msgspec
 
 from batchrouter.errors import ConfigError
+from batchrouter.simulator.native.dialects import BatchDialect
 from batchrouter.simulator.script import Script, load_script, parse_latency, script_from
 from batchrouter.simulator.server import Settings, Simulator
 
@@ -44,6 +46,7 @@ class ServeOptions:
     keep_bodies: bool = False
     certfile: str | None = None
     keyfile: str | None = None
+    batch_dialect: str = "openai"
     exit_with_stdin: bool = False
     json: bool = False
 
@@ -85,7 +88,18 @@ def settings_of(options: ServeOptions) -> Settings:
         keep_bodies=options.keep_bodies,
         certfile=options.certfile,
         keyfile=options.keyfile,
+        batch_dialect=_batch_dialect(options.batch_dialect),
     )
+
+
+def _batch_dialect(name: str) -> BatchDialect:
+    """Raises ConfigError for a name that is none of a dialect."""
+    try:
+        dialect: BatchDialect = msgspec.convert(name, BatchDialect)
+    except msgspec.ValidationError:
+        known = ", ".join(get_args(BatchDialect))
+        raise ConfigError(f"'{name}' is no dialect of batches; there are {known}") from None
+    return dialect
 
 
 async def _run(simulator: Simulator, options: ServeOptions) -> None:

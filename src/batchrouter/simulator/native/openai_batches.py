@@ -101,6 +101,7 @@ class OpenAIBatches:
     def _told(self, run: Run, now_s: float) -> dict[str, object]:
         phase, job = run.phase(now_s), run.job
         ended = job.ended_s() if phase in ENDED else None
+        window_s = run.order.window_s if job.expires_s is None else job.expires_s - job.created_s
         errors = [
             {"code": error.code, "message": error.message, "param": error.param, "line": error.line}
             for error in (job.failure() if phase is Phase.FAILED else ())
@@ -126,7 +127,7 @@ class OpenAIBatches:
             "error_file_id": run.error_file_id,
             "created_at": int(run.created_unix),
             "in_progress_at": at(job.validated_s) if phase is not Phase.FAILED else None,
-            "expires_at": math.ceil(run.unix(job.expires_s) or run.created_unix + run.order.window_s),
+            "expires_at": int(run.created_unix) + math.ceil(window_s),
             "finalizing_at": at(job.worked_s()) if phase is not Phase.FAILED else None,
             "completed_at": at(ended) if phase is Phase.COMPLETED else None,
             "failed_at": at(ended) if phase is Phase.FAILED else None,
