@@ -91,7 +91,8 @@ class NewBatch:
 class LaneShare:
     """One batch's lines in one lane, for the extension object `batchrouter.lanes`.
 
-    `in_job`: of those not done, how many a native job has. `tokens`, `cost_nano` and `unpriced` are of its done lines.
+    `waiting`, `in_job` (a native job has them), `in_flight`, `retrying` and `done` add up to the lane's lines.
+    `tokens`, `cost_nano` and `unpriced` are of its done lines.
     """
 
     lane_id: int

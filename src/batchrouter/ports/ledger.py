@@ -36,7 +36,8 @@ class Ledger(Protocol):
 
     def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
         """Announce a new incarnation whose lease runs until now + `lease_ms`. With `alone` (the folder lock proves
-        that nobody else lives) every other worker's lease ends now: its shards and duties are free, epochs raised."""
+        that nobody else lives) every other worker's lease ends now: its shards and duties are free, epochs raised.
+        The duties are those on batches and on native jobs; the shards of a job are the job's, and stay so."""
         ...
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
@@ -69,8 +70,8 @@ class Ledger(Protocol):
         ...
 
     def seal(self, worker: str, duty: Duty) -> None:
-        """Raise every open shard's epoch and close it: from here on no answer of the batch counts, only gaps under
-        this duty. A repeat changes nothing."""
+        """Raise every open shard's epoch and close it, and so every shard by which an overtaken job still counts: from
+        here on no answer of the batch counts, only gaps under this duty. A repeat changes nothing."""
         ...
 
     def finish(self, worker: str, duty: Duty, output: File | None, error: File | None, now_ms: int) -> bool:
@@ -85,7 +86,7 @@ class Ledger(Protocol):
     # --- shards ---------------------------------------------------------------------------------------------------
 
     def waiting(self, now_ms: int) -> list[WaitingGroup]:
-        """Open shards without an owner, of batches `in_progress`, grouped by lane and batch."""
+        """Open shards without an owner, of batches `in_progress`, grouped by lane and batch; lanes of every mode."""
         ...
 
     def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
@@ -106,10 +107,11 @@ class Ledger(Protocol):
         ...
 
     def settle(self, worker: str, draft: SegmentDraft, now_ms: int) -> Settled:
-        """Admit the records that `domain.settlement.admit` lets through: set done bits, add counts, tokens, bytes and
-        lanes, and store the segment under the batch's next `seq`, all at once. Locks the batch row, then ranges, then
-        shards by id. Not an error when nothing counts. A batch that is gone admits nothing. Gap records count only
-        under the batch's current duty epoch, after `seal`."""
+        """Admit the records that `domain.settlement.admit` lets through: set done bits, add counts, tokens, bytes,
+        costs and lanes, and store the segment under the batch's next `seq`, all at once. Locks the batch row, then
+        ranges, then shards by id. Not an error when nothing counts. A batch that is gone admits nothing. Gap records
+        count only under the batch's current duty epoch, after `seal`. Raises `StoreError` if there are costs and not
+        one a record."""
         ...
 
     # --- folding --------------------------------------------------------------------------------------------------

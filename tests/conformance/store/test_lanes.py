@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from batchrouter.domain.shard import Lane, LaneKey
-from tests.conformance.scene import FAST, SLOW, Scene
+from batchrouter.domain.shard import Lane, LaneKey, LaneMode
+from tests.conformance.scene import CHEAP, FAST, SLOW, Scene
 
 
 def test_a_lane_is_made_when_it_is_first_named(scene: Scene) -> None:
@@ -16,10 +16,12 @@ def test_a_lane_is_made_when_it_is_first_named(scene: Scene) -> None:
     assert scene.ledger.lanes() == [lane]
 
 
-def test_provider_model_and_pool_make_a_lane(scene: Scene) -> None:
+def test_provider_model_pool_and_mode_make_a_lane(scene: Scene) -> None:
     """Lanes that differ in one of them are different."""
     keys = [LaneKey("a", "m"), LaneKey("b", "m"), LaneKey("a", "n"), LaneKey("a", "m", "second")]
-    assert len({scene.ledger.lane(key).id for key in keys}) == 4
+    keys += [LaneKey("a", "m", mode=mode) for mode in (LaneMode.BATCH, LaneMode.FLEX)]
+    assert len({scene.ledger.lane(key).id for key in keys}) == 6
+    assert all(type(lane.key.mode) is LaneMode for lane in scene.ledger.lanes())
     assert {lane.key for lane in scene.ledger.lanes()} == set(keys)
 
 
@@ -56,6 +58,17 @@ def test_people_see_each_lane_of_a_batch(scene: Scene) -> None:
         SLOW.provider, "paused", "no credit", scene.now + 9, 3
     )  # fmt: skip
     assert (fast.waiting, slow.waiting) == (2, 2)
+    assert (fast.mode, slow.mode) == ("realtime", "realtime")
+
+
+def test_lanes_of_every_mode_are_told_as_waiting(scene: Scene) -> None:
+    """A lane of native batches is claimed like any other; the engine decides what it does with the claims."""
+    worker = scene.worker()
+    scene.running("b1", (4,), (FAST, CHEAP))
+    assert {group.lane_id for group in scene.ledger.waiting(scene.now)} == {scene.lane_id(FAST), scene.lane_id(CHEAP)}
+    (claim,) = scene.claim(worker, lane=CHEAP)
+    assert claim.lane_id == scene.lane_id(CHEAP)
+    assert [share.mode for share in scene.catalog.lane_shares("b1")] == ["realtime", "batch"]
 
 
 def test_the_lines_of_all_lanes_add_up(scene: Scene) -> None:
