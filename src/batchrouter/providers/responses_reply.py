@@ -1,0 +1,133 @@
+"""A chat.completion → a response, with every member that OpenAI's schema requires (openai 3.52.0,
+`types/responses/response.py` and `response_usage.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchrouter.providers.responses import ENCRYPTED, Dict, minted
+
+_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def response_of(chat: Dict, echo: Dict) -> Dict:
+    """`chat` is a chat.completion with at least one choice; `echo` came with its request (`responses.Asked`)."""
+    choices = chat.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    reason = _REASONS.get(str(choice.get("finish_reason")))
+    status = "completed" if reason is None else "incomplete"
+    stem = str(chat.get("id") or "unknown").removeprefix("chatcmpl-").removeprefix("msg_")
+    include = echo.get("include", ())
+    text = {"format": {"type": "text"}, **echo.get("text", {})}
+    made: Dict = {
+        "id": f"resp_{stem}",
+        "object": "response",
+        "created_at": chat.get("created") or 0,
+        "status": status,
+        "background": False,
+        "error": None,
+        "incomplete_details": None if reason is None else {"reason": reason},
+        "instructions": echo.get("instructions"),
+        "max_output_tokens": echo.get("max_output_tokens"),
+        "metadata": echo.get("metadata", {}),
+        "model": chat.get("model") or "",
+        "output": _items(choice, stem, status, ENCRYPTED in include),
+        "parallel_tool_calls": echo.get("parallel_tool_calls", True),
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None, **echo.get("reasoning", {})},
+        "store": False,
+        "temperature": echo.get("temperature", 1.0),
+        "text": text,
+        "tool_choice": echo.get("tool_choice", "auto"),
+        "tools": [_tool(tool) for tool in echo.get("tools", [])],
+        "top_p": echo.get("top_p", 1.0),
+        "truncation": "disabled",
+        "usage": _usage(chat.get("usage")),
+        "user": echo.get("user"),
+    }
+    for name in ("safety_identifier", "prompt_cache_key"):
+        if name in echo:
+            made[name] = echo[name]
+    if chat.get("service_tier") is not None:
+        made["service_tier"] = chat["service_tier"]
+    return made
+
+
+def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
+    said = choice.get("message")
+    said = said if isinstance(said, dict) else {}
+    items: list[Dict] = []
+    thought = said.get("reasoning_content")
+    blocks = minted(said.get("thinking_blocks"))
+    if thought or blocks:
+        summary = [{"type": "summary_text", "text": thought}] if thought else []
+        item: Dict = {"type": "reasoning", "id": f"rs_{stem}", "summary": summary}
+        if encrypted:
+            item["encrypted_content"] = blocks
+        items.append(item)
+    content: list[Dict] = []
+    if said.get("content"):
+        content.append(_text(said, choice))
+    if said.get("refusal"):
+        content.append({"type": "refusal", "refusal": said["refusal"]})
+    calls = said.get("tool_calls") or []
+    if content or not calls:
+        message = content or [_text({"content": ""}, {})]
+        items.append(
+            {"type": "message", "id": f"msg_{stem}", "status": status, "role": "assistant", "content": message}
+        )
+    for number, call in enumerate(calls):
+        function = call.get("function") or {}
+        items.append(
+            {
+                "type": "function_call",
+                "id": f"fc_{stem}_{number}",
+                "call_id": call.get("id") or f"call_{stem}_{number}",
+                "name": function.get("name") or "",
+                "arguments": function.get("arguments") or "{}",
+                "status": "completed",
+            }
+        )
+    return items
+
+
+def _text(said: Dict, choice: Dict) -> Dict:
+    logprobs = choice.get("logprobs")
+    notes = [note for note in said.get("annotations") or [] if isinstance(note, dict)]
+    return {
+        "type": "output_text",
+        "text": said["content"],
+        "annotations": [
+            {"type": "url_citation", **note["url_citation"]}
+            for note in notes
+            if isinstance(note.get("url_citation"), dict)
+        ],
+        "logprobs": (logprobs.get("content") or []) if isinstance(logprobs, dict) else [],
+    }
+
+
+def _tool(tool: Any) -> Any:
+    """`strict` and `parameters` are required of a tool in a response."""
+    return {"strict": None, "parameters": None, **tool} if isinstance(tool, dict) else tool
+
+
+def _usage(usage: Any) -> Dict | None:
+    if not isinstance(usage, dict):
+        return None
+    before, after = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    tokens_in, tokens_out = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    return {
+        "input_tokens": tokens_in,
+        "input_tokens_details": {
+            "cached_tokens": _count(before, "cached_tokens"),
+            "cache_write_tokens": _count(before, "cache_write_tokens"),
+        },
+        "output_tokens": tokens_out,
+        "output_tokens_details": {"reasoning_tokens": _count(after, "reasoning_tokens")},
+        "total_tokens": tokens_in + tokens_out,
+    }
+
+
+def _count(usage: Any, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) else 0
