@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from batchrouter.adapters.upstream_models import Upstream
-from batchrouter.config import Config, ProviderConfig
+from batchrouter.config import Config, ProviderConfig, host_of, router_of
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
-from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.validation import BatchLimits
 from batchrouter.engine.settings import EngineSettings
@@ -14,6 +13,16 @@ from batchrouter.engine.setup import Member
 from batchrouter.ports.transport import LinkSettings, Transport
 from batchrouter.providers.openai import OpenAIWire
 from batchrouter.service.limits import ServiceLimits
+
+__all__ = [
+    "batch_limits",
+    "connection",
+    "connections_max",
+    "engine_settings",
+    "router_of",
+    "service_limits",
+    "upstreams_of",
+]
 
 IN_FLIGHT, IN_FLIGHT_TLS = 1024, 256
 FILES_APART = 256
@@ -46,7 +55,7 @@ def connection(
     settings = LinkSettings(
         name=f"{key.provider}/{key.model}",
         connect_timeout_s=provider.connect_timeout,
-        request_timeout_s=provider.timeout,
+        request_timeout_s=provider.timeout or host_of(provider).timeout_s,
         max_reply_bytes=config.batches.max_reply_bytes,
         max_connections=most,
         max_tls_connections=most,
@@ -59,14 +68,6 @@ def connection(
         tpm=provider.tpm,
     )
     return Member(wire, transport.link(wire.origin, settings), pacing)
-
-
-def router_of(config: Config) -> Router:
-    return Router(
-        [RouteProvider(name, each.type, each.models, each.aggregator) for name, each in config.providers.items()],
-        config.models,
-        config.default_provider,
-    )
 
 
 def upstreams_of(config: Config) -> dict[str, Upstream]:

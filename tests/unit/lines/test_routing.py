@@ -11,9 +11,9 @@ from batchrouter.domain.routing import CACHE_MAX, Resolved, RouteProvider, Route
 
 PROVIDERS = [
     RouteProvider("openai", "openai", ("gpt-*", "o[0-9]*")),
-    RouteProvider("claude", "anthropic"),
-    RouteProvider("gemini", "gemini"),
-    RouteProvider("openrouter", "openai"),
+    RouteProvider("claude", "anthropic", alone=("claude-*",)),
+    RouteProvider("gemini", "gemini", alone=("gemini-*",), also=("google", "google-ai-studio")),
+    RouteProvider("openrouter", "openrouter", aggregator=True),
     RouteProvider("hub", "openai", aggregator=True),
     RouteProvider("local", "openai", ("qwen*", "google/gemma-*")),
 ]

@@ -1,0 +1,55 @@
+"""The configuration: `batchrouter.yaml`, or nothing but the environment.
+
+Every key is optional, unknown keys are errors that name the near one, and secrets may be written as `${NAME}`,
+`os.environ/NAME` or `env.NAME`. Without a file the providers come from the environment variables that the vendors'
+own tools read.
+
+settings   every setting and its default
+windows    lengths of time as people write them
+reading    from a file or the environment to settings
+checking   what can never work is refused, by file and key; bounds: of numbers
+providers  what a provider's settings come to, together with the facts of its host
+routes     the router that the settings ask for
+"""
+
+from batchrouter.config.checking import checked
+from batchrouter.config.providers import flex_of, host_of, mode_of, native_of
+from batchrouter.config.reading import CONFIG_NAMES, load, parse
+from batchrouter.config.routes import router_of
+from batchrouter.config.settings import (
+    DATA_FOLDER,
+    LINE_ENDPOINTS,
+    BatchesConfig,
+    Config,
+    KeyConfig,
+    NativeConfig,
+    PriceConfig,
+    ProviderConfig,
+    ServerConfig,
+    StorageConfig,
+)
+from batchrouter.config.windows import Seconds, window_seconds
+
+__all__ = [
+    "CONFIG_NAMES",
+    "DATA_FOLDER",
+    "LINE_ENDPOINTS",
+    "BatchesConfig",
+    "Config",
+    "KeyConfig",
+    "NativeConfig",
+    "PriceConfig",
+    "ProviderConfig",
+    "Seconds",
+    "ServerConfig",
+    "StorageConfig",
+    "checked",
+    "flex_of",
+    "host_of",
+    "load",
+    "mode_of",
+    "native_of",
+    "parse",
+    "router_of",
+    "window_seconds",
+]
