@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql import SqlStore
-from tests.conformance.scene import TENANT, WINDOW_MS, Scene, records_of
+from batchrouter.domain.lifecycle import JobEvent
+from tests.conformance.scene import CHEAP, FAST, TENANT, WINDOW_MS, Scene, records_of
 
 
 @pytest.fixture
@@ -25,16 +26,44 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         scene.running(f"b{number}", lines=(4, 4))
     claim = scene.claim_one(worker, "b1")
     scene.settle(worker, "b1", records_of(claim))
+    for number in range(30):
+        scene.running(f"n{number}", (4, 4), (CHEAP,))
+        scene.intend(worker, scene.claim(worker, f"n{number}", CHEAP), f"job_{number}")
+    scene.note(worker, scene.job_duty(worker, "job_0"), JobEvent.CREATE)
     yield scene
     store.close()
 
 
+def late_result(scene: Scene) -> None:
+    duty = scene.job_duty("w1", "job_1")
+    scene.jobs.overtake("w1", duty, FAST, scene.now)
+    (shard, _) = scene.jobs.job_shards("job_1")
+    assert scene.settle("w1", "n1", scene.results(shard, duty)).admitted
+
+
 VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
-    "take_duties": (lambda it: it.ledger.take_duties("w1", it.now, 10), {"batches_live"}),
+    "take_duties": (lambda it: it.ledger.take_duties("w1", it.now, 10), {"batches_live", "jobs_of_batch"}),
     "waiting": (lambda it: it.ledger.waiting(it.now), {"shards_free"}),
     "claim": (lambda it: it.ledger.claim("w1", 1, "b2", 5, it.now), {"shards_free"}),
     "beat": (lambda it: it.ledger.beat("w1", it.now, 1000, []), set()),
     "resign": (lambda it: it.ledger.resign("w1"), {"shards_owned", "batches_live"}),
+    "cancel": (lambda it: it.catalog.cancel_batch(TENANT, "n1", it.now), {"jobs_of_batch"}),
+    "intend": (
+        lambda it: it.intend("w1", it.claim("w1", "b3"), "job_new"),
+        set(),
+    ),
+    "take_jobs": (lambda it: it.jobs.take_jobs("w1", it.now, 10), {"jobs_due"}),
+    "note_job": (lambda it: it.note("w1", it.job_duty("w1", "job_1")), set()),
+    "overtake": (lambda it: it.jobs.overtake("w1", it.job_duty("w1", "job_1"), FAST, it.now), {"shards_owned"}),
+    "end_job": (
+        lambda it: it.jobs.end_job("w1", it.job_duty("w1", "job_0"), JobEvent.COLLECT, FAST, None, it.now),
+        {"shards_owned"},
+    ),
+    "settle a late result": (lambda it: late_result(it), {"ix_shards_batch_seq"}),
+    "job_shards": (lambda it: it.jobs.job_shards("job_1"), {"shards_owned"}),
+    "enqueued": (lambda it: it.jobs.enqueued(1), {"jobs_of_lane"}),
+    "jobs": (lambda it: it.catalog.jobs("n1"), {"jobs_of_batch"}),
+    "lane_shares": (lambda it: it.catalog.lane_shares("n1"), set()),
     "foldable": (lambda it: it.ledger.foldable(10), {"ranges_to_fold"}),
     "sweep": (
         lambda it: it.ledger.sweep(it.now + 2 * WINDOW_MS, 0),
