@@ -1,90 +1,54 @@
 """The OpenAI wire, for OpenAI itself and for every host of that shape: bodies pass through, replies pass back.
 
-Facts of replies: usage members and finish reasons as in OpenAI's openapi.yaml 2.3.0 (chat.completion, text_completion,
-list of embeddings, response, images response); errors as `{"error": {...}}`, which Gemini's compatible face wraps in
-an array.
+What differs from host to host is data (`providers.hosts`): where the key goes, which endpoints there are, which
+parameters are not taken as they are.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 import msgspec
 
 from batchrouter.domain.line import splice_model
-from batchrouter.domain.origin import Origin
-from batchrouter.domain.outcome import Finish
-from batchrouter.domain.tokens import NO_TOKENS, Tokens
-from batchrouter.errors import ConfigError
+from batchrouter.errors import LineRefused
 from batchrouter.providers.base import Encoded, Reply
-from batchrouter.providers.reply import error_body, is_json, one_line
+from batchrouter.providers.codec import dumps, loads
+from batchrouter.providers.hosts import COMPATIBLE, Host
+from batchrouter.providers.hosts.host import ALL_ENDPOINTS, RESPONSES
+from batchrouter.providers.openai_reply import decode_answer, decode_error
+from batchrouter.providers.request_head import RequestHead
+from batchrouter.providers.responses import chat_of
+from batchrouter.providers.responses_reply import response_of
+from batchrouter.providers.rules import CHAT, Changes, Rule, Unsupported, refused
 
-FINISHES = {
-    "stop": Finish.STOP,
-    "completed": Finish.STOP,
-    "length": Finish.LENGTH,
-    "max_output_tokens": Finish.LENGTH,
-    "tool_calls": Finish.TOOL_CALLS,
-    "function_call": Finish.TOOL_CALLS,
-    "content_filter": Finish.CONTENT_FILTER,
-}
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = 0
-    reasoning_tokens: int | None = 0
+_TIERED = frozenset((CHAT, RESPONSES))
+"""Endpoints that know `service_tier` (openapi.yaml 2.3.0)."""
+_NOT_IN_BATCH = ("stream", "stream_options", "service_tier")
+"""OpenAI "Batch API": nothing is streamed, and the price is the batch's."""
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    input_tokens: int | None = 0
-    output_tokens: int | None = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
+class _Translated(NamedTuple):
+    """Note for `decode`: the request was a response's and went out as a chat; what the response repeats of it."""
+
+    echo: dict[str, Any]
 
 
-class _Choice(msgspec.Struct):
-    finish_reason: str | None = None
+class _Way(NamedTuple):
+    """How bodies for one endpoint go out: to `endpoint`, changed by `changes`."""
 
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    model: str | None = None
-    usage: _Usage | None = None
-    choices: list[_Choice] | None = None
-    status: str | None = None
-    incomplete_details: _Incomplete | None = None
-
-
-class _ErrorObject(msgspec.Struct):
-    code: str | int | None = None
-    type: str | None = None
-    status: str | int | None = None
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _ErrorObject
-
-
-_ANSWER = msgspec.json.Decoder(_Answer)
-_ERROR = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
-_COUNT_MAX = 0xFFFFFFFF
-"""A record keeps 32 bits; nobody counts more tokens, and a faulty upstream must not stop a flush."""
+    endpoint: str
+    changes: Changes
+    translated: bool = False
 
 
 class OpenAIWire:
     """One lane of an OpenAI-shaped provider.
 
     `base_url` ends where a line's url has had its `/v1`: `http://host:8000/v1` serves `/v1/chat/completions`.
-    `upstream_model` is spliced into a body that names another.
+    `upstream_model` is spliced into a body that names another. `flex`: every body asks for the discounted tier.
     """
 
     def __init__(
@@ -96,137 +60,103 @@ class OpenAIWire:
         headers: Mapping[str, str] | None = None,
         verify_tls: bool = True,
         ca_file: str | None = None,
+        host: Host = COMPATIBLE,
+        unsupported: Unsupported | None = None,
+        flex: bool = False,
     ) -> None:
-        self.origin, self._path = _split(base_url, verify_tls, ca_file)
+        fields = {host.auth_header: f"{host.auth_scheme} {api_key}".lstrip()} if api_key else {}
+        self._head = RequestHead(base_url, fields, headers, verify_tls=verify_tls, ca_file=ca_file)
+        self.origin = self._head.origin
+        self._host = host
         self._model = upstream_model
-        self._model_token = msgspec.json.encode(upstream_model)
-        default_port = 443 if self.origin.scheme == "https" else 80
-        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
-        fields = {
-            "host": host if self.origin.port == default_port else f"{host}:{self.origin.port}",
-            "content-type": "application/json",
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": "batchrouter",
-        }
-        if api_key:
-            fields["authorization"] = f"Bearer {api_key}"
-        for name, value in (headers or {}).items():
-            fields[name.lower()] = value
-        for name, value in fields.items():
-            if not _is_field(name, value):
-                raise ConfigError(f"header '{name}' of {base_url} has characters that HTTP does not allow")
-        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("latin-1")
+        self._unsupported = unsupported
+        self._flex = flex
+        self._ways: dict[str, _Way | None] = {}
+        self._batch_ways: dict[str, _Way] = {}
 
     def head(self, endpoint: str) -> bytes:
-        path = self._path + endpoint.removeprefix("/v1")
-        return f"POST {path} HTTP/1.1\r\n".encode("ascii") + self._fields + b"content-length: "
+        way = self._way(endpoint)
+        sent = endpoint if way is None else way.endpoint
+        return self._head.post(self._host.url_rewrite.get(sent) or sent.removeprefix("/v1"))
 
     def passes(self, endpoint: str) -> bool:
-        return True
+        way = self._way(endpoint)
+        return way is not None and way.changes.empty and not way.translated
 
     def encode(self, endpoint: str, body: bytes) -> Encoded:
-        return Encoded(splice_model(body, self._model))
+        way = self._way(endpoint)
+        if way is None:
+            raise self._no_endpoint(endpoint)
+        if way.translated:
+            return self._as_chat(body, way)
+        changed, dropped = way.changes.apply(body)
+        return Encoded(splice_model(changed, self._model), None, dropped)
 
     def encode_batch(self, endpoint: str, body: bytes) -> Encoded:
-        return self.encode(endpoint, body)
+        way = self._batch_ways.get(endpoint)
+        if way is None:
+            changes = Changes(self._rules(endpoint), self._unsupported, without=_NOT_IN_BATCH)
+            way = self._batch_ways[endpoint] = _Way(endpoint, changes)
+        changed, dropped = way.changes.apply(body)
+        return Encoded(splice_model(changed, self._model), None, dropped)
 
     def decode(self, endpoint: str, status: int, body: bytes, note: object | None = None) -> Reply:
         body = body.removeprefix(codecs.BOM_UTF8)  # a reader may ignore it (RFC 8259, section 8.1)
-        if 200 <= status < 300:
-            return _decode_answer(body)
-        return _decode_error(status, body)
+        if not 200 <= status < 300:
+            return decode_error(status, body)
+        reply = decode_answer(body, thinking_apart=self._host.thinking_apart)
+        if isinstance(note, _Translated) and reply.usable:
+            return _as_response(reply, note.echo)
+        return reply
+
+    def _way(self, endpoint: str) -> _Way | None:
+        """None: the host has no such endpoint, and nothing that could stand in for it."""
+        try:
+            return self._ways[endpoint]
+        except KeyError:
+            way = self._ways[endpoint] = self._find_way(endpoint)
+            return way
+
+    def _find_way(self, endpoint: str) -> _Way | None:
+        if self._host.only_batch:
+            return None
+        put = {"service_tier": b'"flex"'} if self._flex and endpoint in _TIERED else {}
+        served = self._host.endpoints
+        # A path of the configuration's own is nothing that a row could know of.
+        if served is None or endpoint in served or endpoint not in ALL_ENDPOINTS:
+            return _Way(endpoint, Changes(self._rules(endpoint), self._unsupported, put))
+        if endpoint == RESPONSES and CHAT in served:
+            return _Way(CHAT, Changes(self._rules(CHAT), self._unsupported, put), translated=True)
+        return None
+
+    def _rules(self, endpoint: str) -> list[Rule]:
+        return [rule for rule in self._host.rules if rule.holds(endpoint, self._model)]
+
+    def _no_endpoint(self, endpoint: str) -> LineRefused:
+        if self._host.only_batch:
+            message = "This model's provider takes nothing but batches, and this line came to run in real time."
+        else:
+            message = f"This model's provider has no {endpoint}."
+        return LineRefused(message, code="unsupported_endpoint", param="url")
+
+    def _as_chat(self, body: bytes, way: _Way) -> Encoded:
+        try:
+            asked = chat_of(loads(body))
+            chat = dumps({**asked.chat, "model": self._model})
+        except (ValueError, RecursionError) as error:
+            message = "The body has a number out of range or is nested too deeply."
+            raise LineRefused(message, code="invalid_request", param="body") from error
+        if asked.dropped and self._unsupported is Unsupported.FAIL:
+            raise refused(asked.dropped[0])
+        changed, dropped = way.changes.apply(chat)
+        return Encoded(changed, _Translated(asked.echo), asked.dropped + dropped)
 
 
-def _decode_answer(body: bytes) -> Reply:
+def _as_response(reply: Reply, echo: dict[str, Any]) -> Reply:
     try:
-        answer = _ANSWER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        # Either it is no JSON, or JSON of a shape that tells no usage.
-        line = one_line(body) if is_json(body) else None
-        if line is None:
-            return Reply(
-                error_body("The upstream answered with something that is not JSON.", "server_error", "invalid_reply"),
-                usable=False,
-            )
-        return Reply(line)
-    line = one_line(body)
-    if line is None:
-        return Reply(
-            error_body("The upstream answered with bytes that are not UTF-8.", "server_error", "invalid_reply"),
-            usable=False,
-        )
-    tokens = NO_TOKENS if answer.usage is None else _tokens(answer.usage)
-    return Reply(line, True, tokens, _finish(answer), answer.model)
-
-
-def _tokens(usage: _Usage) -> Tokens:
-    before = usage.prompt_tokens_details or usage.input_tokens_details
-    after = usage.completion_tokens_details or usage.output_tokens_details
-    counts = (
-        usage.prompt_tokens or usage.input_tokens or 0,
-        before.cached_tokens or 0 if before is not None else 0,
-        usage.completion_tokens or usage.output_tokens or 0,
-        after.reasoning_tokens or 0 if after is not None else 0,
-    )
-    if min(counts) < 0 or max(counts) > _COUNT_MAX:
-        counts = tuple(min(max(count, 0), _COUNT_MAX) for count in counts)  # type: ignore[assignment]
-    return Tokens._make(counts)
-
-
-def _finish(answer: _Answer) -> Finish:
-    if answer.choices:
-        word = answer.choices[0].finish_reason
-    elif answer.incomplete_details is not None:
-        word = answer.incomplete_details.reason
-    else:
-        word = answer.status
-    if word is None:
-        return Finish.NONE
-    return FINISHES.get(word, Finish.OTHER)
-
-
-def _decode_error(status: int, body: bytes) -> Reply:
-    code: str | None = None
-    try:
-        parsed = _ERROR.decode(body)
-        error = (parsed[0] if isinstance(parsed, list) else parsed).error
-        # A code that only repeats the status tells less than the type (vLLM, Gemini).
-        found = error.type if error.code is None or (error.type and str(error.code) == str(status)) else error.code
-        code = str(found) if found is not None else None
-    except (msgspec.DecodeError, RecursionError, IndexError):
-        pass
-    line = one_line(body) if body and is_json(body) else None
-    if line is None:
-        line = error_body(f"The upstream answered with status {status} and no JSON.", "server_error", None)
-    return Reply(line, code=code)
-
-
-def _split(base_url: str, verify_tls: bool, ca_file: str | None) -> tuple[Origin, str]:
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"base_url '{base_url}' is no URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError(f"base_url '{base_url}' must be http:// or https:// with a host and at most a path")
-    path = parts.path.rstrip("/")
-    if not path.isascii() or any(c <= " " for c in path):
-        raise ConfigError(f"base_url '{base_url}' has a path with characters that must be percent-encoded")
-    return (
-        Origin(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80), verify_tls, ca_file),
-        path,
-    )
-
-
-def _is_field(name: str, value: str) -> bool:
-    token = name.replace("-", "").replace("_", "")
-    return token.isascii() and token.isalnum() and not any(c in value for c in "\r\n\0") and _is_latin(value)
-
-
-def _is_latin(value: str) -> bool:
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return True
+        chat = loads(reply.body)
+        if not isinstance(chat, dict):
+            return reply
+        return reply._replace(body=dumps(response_of(chat, echo)))
+    except (ValueError, RecursionError, msgspec.EncodeError):
+        return reply  # JSON, but of no shape that could be translated: told as it is

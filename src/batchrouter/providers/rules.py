@@ -102,11 +102,16 @@ class _Effect:
 class Changes:
     """The rules of one model at one endpoint, put together once.
 
-    `put` are members that every body gets, as JSON; they take the place of those that it has.
+    `put` are members that every body gets, as JSON; they take the place of those that it has. `without` are left out
+    whatever the configuration wishes.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], unsupported: Unsupported | None = None, put: Mapping[str, bytes] | None = None
+        self,
+        rules: Sequence[Rule],
+        unsupported: Unsupported | None = None,
+        put: Mapping[str, bytes] | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         self._strict = unsupported is Unsupported.FAIL
         self._put = {name: Raw(value) for name, value in (put or {}).items()}
@@ -116,7 +121,8 @@ class Changes:
             for effort in efforts
         }
         self._otherwise = _Effect(rules, unsupported)
-        names = sorted(self._otherwise.names())
+        self._without = frozenset(without)
+        names = sorted(self._otherwise.names() | self._without)
         self._any = bool(names)
         self._mentions = re.compile(b"|".join(b'"%s"' % re.escape(name.encode()) for name in names)).search
 
@@ -146,8 +152,9 @@ class Changes:
         for name, value in members.items():
             if name in self._put:
                 continue
-            if name in effect.forbid or name in effect.drop:
-                self._leave_out(name, value, name in effect.forbid, dropped)
+            forbidden = name in effect.forbid
+            if forbidden or name in effect.drop or name in self._without:
+                self._leave_out(name, value, forbidden and name not in self._without, dropped)
                 continue
             place = effect.rename.get(name)
             if place is not None:
@@ -169,7 +176,7 @@ class Changes:
         if token == b"null" or token in _DEFAULTS.get(name, ()):
             return
         if forbidden:
-            raise _refused(name, f"'{name}' is not supported by this model's provider.")
+            raise refused(name)
         dropped.append(name)
 
     def _clamped(self, name: str, value: Raw, bounds: tuple[float, float], dropped: list[str]) -> Raw:
@@ -181,7 +188,7 @@ class Changes:
         if least <= number <= most:
             return value
         if self._strict:
-            raise _refused(name, f"'{name}' must be between {least:g} and {most:g} for this model's provider.")
+            raise refused(name, f"must be between {least:g} and {most:g} for this model's provider")
         dropped.append(name)
         return Raw(b"%g" % (least if number < least else most))
 
@@ -203,5 +210,5 @@ def _effort(members: Mapping[str, Raw]) -> str:
     return ""
 
 
-def _refused(name: str, message: str) -> LineRefused:
-    return LineRefused(message, code="unsupported_parameter", param=name)
+def refused(name: str, why: str = "is not supported by this model's provider") -> LineRefused:
+    return LineRefused(f"'{name}' {why}.", code="unsupported_parameter", param=name)

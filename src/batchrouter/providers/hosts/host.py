@@ -31,7 +31,8 @@ class Host:
     not the line's url without `/v1`. `rules`: parameters that it does not take as they are. `timeout_s` for one call.
 
     `batch`: its batch API, None where there is none that we speak. `flex`: globs of models with a discounted
-    real-time tier, `flex_discount` what it saves. `only_batch`: it has no real-time API.
+    real-time tier, `flex_discount` what it saves. `only_batch`: it has no real-time API. `thinking_apart`: what a model
+    thought is in `total_tokens` and not in `completion_tokens`, though it is paid for as output.
 
     `aggregator`: its models' names carry other vendors' prefixes. `models`: names that nobody but this vendor serves,
     so that they need no prefix. `prices`: its name in genai-prices. `local`: it needs no key.
@@ -57,6 +58,7 @@ class Host:
     flex: tuple[str, ...] = ()
     flex_discount: float = 0.5
     only_batch: bool = False
+    thinking_apart: bool = False
     aggregator: bool = False
     models: tuple[str, ...] = ()
     prices: str | None = None

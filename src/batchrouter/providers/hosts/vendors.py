@@ -143,6 +143,7 @@ GEMINI = Host(
         max_jobs=100,
         poll_min_s=15.0,
     ),
+    thinking_apart=True,  # seen in usages that people posted (Google AI developers' forum, August 2025)
     models=("gemini-*", "models/gemini-*"),
     prices="google",
 )
@@ -280,6 +281,7 @@ XAI = Host(
     ),
     # No `batch`: its jobs have no status but counters, no output file but pages of results that can be read before
     # the end, and lines of another shape (`batch_request_id`); none of our dialects speaks that.
+    thinking_apart=True,  # litellm 1.106.2, `xai/chat/transformation.py`
     models=("grok-*",),
     prices="x-ai",
 )
