@@ -96,8 +96,13 @@ class Behaviour:
         return self._ruled(request, model, now_s, lambda: self._ordinary(request, model, in_flight, now_s))
 
     def around(self, request: Request, now_s: float, ordinary: Callable[[], Reply]) -> Reply:
-        """A request that is no call of a model: the rules decide about it, else `ordinary` does."""
-        return self._ruled(request, "", now_s, ordinary) if self._rules else ordinary()
+        """A request that is no call of a model: the rules decide about it, else `ordinary` does.
+
+        They do not see its body: a text that they look for is one of a line, not of a file that holds the line.
+        """
+        if not self._rules:
+            return ordinary()
+        return self._ruled(msgspec.structs.replace(request, body=b""), "", now_s, ordinary)
 
     def run_line(self, request: Request, now_s: float) -> Reply:
         """What a line gets that a batch runs: neither capacity nor limits are in its way, and nobody waits for it.
