@@ -14,6 +14,7 @@ import httptools
 import msgspec
 
 from batchrouter.simulator.answers import error_body
+from batchrouter.simulator.anthropic.errors import error_object, request_id
 from batchrouter.simulator.faults import STATUS_SENT, WRITERS
 from batchrouter.simulator.log import CLIENT_CLOSED, Entry
 from batchrouter.simulator.reply import Reply, whole
@@ -28,6 +29,8 @@ MAX_BODY_BYTES = 268_435_456
 MAX_FILE_BYTES = 2_147_483_648
 FILES = b"/files"
 """What the path of an upload contains; its body may be as large as a file, and stays out of memory."""
+MESSAGES = b"/v1/messages"
+"""What the path of Anthropic's calls begins with."""
 MAX_AHEAD = 1024
 
 Headers = list[tuple[bytes, bytes]]
@@ -241,7 +244,10 @@ class Connection(asyncio.Protocol):
             return
         self.deafen()
         if not self._busy:
-            self.transport.write(whole(Reply(status, error_body(message, "invalid_request_error")), 0, False))
+            body = error_body(message, "invalid_request_error")
+            if self._url.startswith(MESSAGES):
+                body = error_object(status, None, message, None, request_id(0))
+            self.transport.write(whole(Reply(status, body), 0, False))
         self.transport.close()
 
     def _decline_upgrade(self, rest: bytes) -> None:
