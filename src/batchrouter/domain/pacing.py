@@ -5,7 +5,9 @@ Nobody tells a batch how much an upstream can take, and it changes by the hour. 
     slow start   double the limit each round, while doubling brings more throughput
     climb        then add a step per round, and keep it only where throughput grew with it; step back where it did not
     decrease     when the upstream drops a call, at most once per burst of drops
+    probe        when burst follows burst without an answer: few calls at a time, until one is answered (`outage`)
     wait         send nothing before the time that Retry-After or an exhausted limit names
+    spend        where the upstream publishes limits, send what they leave (`published_limits`)
 
 A round is one limit's worth of answers to calls *sent after the round began* (half of it in slow start), so that what
 is measured belongs to the limit in force. Throughput is not counted but derived: in flight / mean latency (Little's
@@ -21,8 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from batchrouter.domain.rate_buckets import RateBuckets
+from batchrouter.domain.gates import Gates
 from batchrouter.domain.rate_headers import NO_SIGNALS, Signals
+from batchrouter.domain.tokens import Tokens
 
 
 class Verdict(IntEnum):
@@ -58,16 +61,9 @@ DROP_FACTOR = 0.85
 """After a drop of a limit that had worked for a round. A drop right after a drop, or in slow start, halves."""
 REST_ROUNDS_MAX = 16
 """Rounds between two trials of a step when trials keep failing."""
-PAUSE_S, PAUSE_MAX_S = 0.25, 8.0
-"""When burst follows burst without one success, each doubles a pause of the whole lane: at a limit of 1 an upstream
-that refuses at once would otherwise be asked again at once, without end."""
 RESET_WAIT_MAX_S = 60.0
 """Longest wait for a mere header that says nothing is left. Some resets tell when the whole day's bucket is full
 again (Groq), long after one call fits; sending too early costs one 429, whose Retry-After is then obeyed in full."""
-
-
-def _buckets(rpm: int | None, tpm: int | None) -> RateBuckets | None:
-    return None if rpm is None and tpm is None else RateBuckets(rpm, tpm)
 
 
 class Limiter:
@@ -81,12 +77,12 @@ class Limiter:
         "_cold",
         "_drop_limit",
         "_ends",
+        "_gates",
         "_last_decrease_s",
         "_latencies_s",
         "_part",
         "_peak",
         "_proved",
-        "_rate",
         "_ref_limit",
         "_ref_rate",
         "_rest",
@@ -114,7 +110,7 @@ class Limiter:
         if settings.fixed_in_flight is not None:
             start = settings.fixed_in_flight
         self.limit = self._bounded(start)
-        self._rate = _buckets(settings.rpm, settings.tpm)
+        self._gates = Gates(settings.rpm, settings.tpm)
         # the round
         self._round_s = float("-inf")
         self._answers = 0
@@ -152,23 +148,24 @@ class Limiter:
         room = self.limit - self.in_flight
         if room <= 0:
             return 0
-        return room if self._rate is None else self._rate.room(now_s, room)
+        return self._gates.room(now_s, room)
 
     def next_at(self, now_s: float) -> float | None:
         """When `room` may grow without a call ending (for a timer); None when only an end of a call can do that."""
         at_s = self.not_before_s
-        if self._rate is not None and self.in_flight < self.limit:
-            at_s = max(at_s, self._rate.ready_at(now_s))
+        if self.in_flight < self.limit:
+            at_s = max(at_s, self._gates.ready_at(now_s))
         return at_s if at_s > now_s else None
 
-    def on_sent(self, now_s: float, tokens_estimate: int = 0) -> None:
-        """A call goes out now."""
+    def on_sent(self, now_s: float, tokens_estimate: int = 0) -> int:
+        """A call goes out now; returns its number, for `on_end`."""
         in_flight = self.in_flight + 1
         self.in_flight = in_flight
         if in_flight > self._peak:
             self._peak = in_flight
-        if self._rate is not None:
-            self._rate.take(now_s, tokens_estimate)
+        if self._gates.on_sent(now_s, tokens_estimate, max(2, self._until_limit // 2)):
+            self._answers_again()
+        return self._gates.sent
 
     def on_end(
         self,
@@ -178,6 +175,8 @@ class Limiter:
         signals: Signals | None = None,
         tokens_used: int = 0,
         tokens_estimate: int = 0,
+        tokens: Tokens | None = None,
+        number: int = 0,
     ) -> None:
         """A call that was sent at `sent_at_s` has ended.
 
@@ -185,7 +184,9 @@ class Limiter:
         """
         self.in_flight -= 1
         if verdict == 0:
-            self._streak = 0
+            self._gates.on_answer(sent_at_s, tokens)
+            if self._streak and sent_at_s > self._last_decrease_s:
+                self._answers_again()
             if sent_at_s >= self._round_s:
                 self._latencies_s += now_s - sent_at_s
                 self._answers += 1
@@ -194,9 +195,9 @@ class Limiter:
         elif verdict == Verdict.DROPPED:
             self._on_drop(sent_at_s, now_s)
         if signals is not None and signals is not NO_SIGNALS:
-            self._obey(signals, now_s, verdict)
-        if self._rate is not None and tokens_used:
-            self._rate.correct(tokens_used - tokens_estimate)
+            self._obey(signals, number, sent_at_s, now_s, verdict)
+        if tokens_used:
+            self._gates.correct(tokens_used - tokens_estimate)
 
     def pause_until(self, at_s: float) -> None:
         """Send nothing before `at_s`; an earlier time than the one already held changes nothing."""
@@ -206,7 +207,7 @@ class Limiter:
 
     def share(self, rpm: int | None, tpm: int | None) -> None:
         """Replace the known limits by this worker's share of them (several workers on one lane)."""
-        self._rate = _buckets(rpm, tpm)
+        self._gates.share(rpm, tpm)
 
     # --- rounds -----------------------------------------------------------------------------------------------------
 
@@ -337,7 +338,10 @@ class Limiter:
         self._last_decrease_s = now_s
         self._streak += 1
         if self._streak > 1:
-            self.pause_until(now_s + min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(self._streak - 2, 16)))
+            probe = self._gates.in_outage
+            self.pause_until(self._gates.on_outage(sent_at_s, now_s))
+            if probe:  # that a probe was refused says nothing of any limit
+                return
         if self.settings.fixed_in_flight is not None:
             return
         reached = min(self.limit, self.in_flight + 1)
@@ -360,10 +364,19 @@ class Limiter:
         self._set_limit(lowered)
         self._begin_round(max(now_s, self.not_before_s), cold=self.not_before_s > now_s)
 
-    def _obey(self, signals: Signals, now_s: float, verdict: Verdict) -> None:
+    def _answers_again(self) -> None:
+        """The first answer after drops. After an outage, begin again at half of what worked before."""
+        self._streak = 0
+        if self._gates.end_outage() and self.settings.fixed_in_flight is None:
+            self._set_limit(max(self.limit, self._until_limit // 2))
+
+    def _obey(self, signals: Signals, number: int, sent_at_s: float, now_s: float, verdict: Verdict) -> None:
+        if signals.budgets:
+            self._gates.on_told(signals.budgets, number, sent_at_s)
         if verdict == Verdict.DROPPED and signals.retry_after_s is not None:
             self.pause_until(now_s + signals.retry_after_s)
-        elif signals.exhausted_s is not None:
+            self._gates.on_refusal(now_s)
+        elif signals.exhausted_s is not None and not signals.budgets:
             self.pause_until(now_s + min(signals.exhausted_s, RESET_WAIT_MAX_S))
 
     def _set_limit(self, limit: int) -> None:

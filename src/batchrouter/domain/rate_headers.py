@@ -11,11 +11,21 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import msgspec
 
 WAIT_MAX_S = 86_400.0
 """Longest wait that is believed. Daily quotas tell at most a day; anything longer is a fault of the sender."""
+
+
+class Budget(NamedTuple):
+    """One published limit, as a reply told it. `kind` is the upstream's own word: requests, tokens, input-tokens, …"""
+
+    kind: str
+    limit: int
+    remaining: int
+    reset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Signals:
     tokens_remaining: int | None = None
     tokens_reset_s: float | None = None
     exhausted_s: float | None = None
+    budgets: tuple[Budget, ...] = ()
 
 
 NO_SIGNALS = Signals()
@@ -85,6 +96,11 @@ def _read(status: int, found: list[tuple[bytes, bytes]], now_unix_s: float) -> S
         tokens_remaining=tokens.remaining,
         tokens_reset_s=tokens.reset_s,
         exhausted_s=max(resets, default=None),
+        budgets=tuple(
+            Budget(kind, b.limit, b.remaining, b.reset_s)
+            for kind, b in budgets.items()
+            if b.limit is not None and b.remaining is not None
+        ),
     )
     return NO_SIGNALS if signals == NO_SIGNALS else signals
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrouter.domain.pacing import PAUSE_MAX_S, RESET_WAIT_MAX_S, Limiter, Pacing, Verdict
+from batchrouter.domain.outage import PAUSE_MAX_S
+from batchrouter.domain.pacing import RESET_WAIT_MAX_S, Limiter, Pacing, Verdict
 from batchrouter.domain.rate_headers import Signals
 from tests.unit.dispatch.upstreams import Queueing, Refusing, Steady, drive
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchrouter.domain.pacing import Limiter, Verdict
-from batchrouter.domain.rate_headers import Signals
+from batchrouter.domain.rate_headers import Budget, Signals
+from batchrouter.domain.tokens import Tokens
 
 Answer = tuple[float, Verdict, Signals | None]
 """Seconds until the end of the call, how it ends, what it tells."""
@@ -68,6 +69,67 @@ class Refusing:
 
 
 @dataclass
+class Metered:
+    """Token buckets of a minute that start full. Their limits are told by every reply, resets in whole seconds where
+    `coarse` and tokens then in thousands; a refusal tells when to come back. Told as they stand after the call."""
+
+    service: Steady
+    rpm: float | None = None
+    tpm: float | None = None
+    tokens: Callable[[], Tokens] = lambda: Tokens(100, 0, 100, 0)
+    silent: bool = False
+    coarse: bool = False
+    levels: dict[str, float] = field(default_factory=dict)
+    at_s: float = 0.0
+    last: Tokens = field(default_factory=Tokens)
+
+    def __call__(self, now_s: float) -> Answer:
+        limits = {"requests": self.rpm, "tokens": self.tpm}
+        costs = {"requests": 1.0}
+        self.last = self.tokens()
+        costs["tokens"] = float(self.last.input + self.last.output)
+        known = {kind: limit for kind, limit in limits.items() if limit is not None}
+        for kind, limit in known.items():
+            level = self.levels.get(kind, limit)
+            self.levels[kind] = min(limit, level + (now_s - self.at_s) * limit / 60)
+        self.at_s = now_s
+        wait_s = max((costs[kind] - self.levels[kind]) * 60 / limit for kind, limit in known.items())
+        if wait_s > 0:
+            return 0.01, Verdict.DROPPED, Signals(retry_after_s=wait_s, budgets=self._told(known))
+        for kind in known:
+            self.levels[kind] -= costs[kind]
+        return self.service(now_s)[0], Verdict.SUCCESS, Signals(budgets=self._told(known))
+
+    def _told(self, known: dict[str, float]) -> tuple[Budget, ...]:
+        if self.silent:
+            return ()
+        told = []
+        for kind, limit in known.items():
+            reset_s, left = (limit - self.levels[kind]) * 60 / limit, self.levels[kind]
+            if self.coarse:
+                reset_s = float(-int(-reset_s // 1))
+                left = round(left / 1000) * 1000 if kind == "tokens" else left
+            told.append(Budget(kind, int(limit), int(left), reset_s))
+        return tuple(told)
+
+
+@dataclass
+class InWaves:
+    """Refuses everything in the last `for_s` of every `every_s` seconds."""
+
+    upstream: Upstream
+    every_s: float
+    for_s: float
+    retry_after_s: float | None = None
+
+    def __call__(self, now_s: float) -> Answer:
+        if now_s % self.every_s >= self.every_s - self.for_s:
+            told = None if self.retry_after_s is None else Signals(retry_after_s=self.retry_after_s)
+            return 0.01, Verdict.DROPPED, told
+        return self.upstream(now_s)
+
+
+@dataclass
 class Run:
     """What happened: (time, limit) after each end, ends by verdict, (time, in flight) at each sending."""
 
@@ -102,15 +164,16 @@ def drive(
 ) -> Run:
     """Run the lane until `until_s` or `lines` are sent; at most `most` in flight, `at_once` sent per millisecond."""
     run = Run()
-    calls: list[tuple[float, int, float, Verdict, Signals | None]] = []
+    calls: list[tuple[float, int, float, Verdict, Signals | None, Tokens | None]] = []
     now_s, number = 0.0, 0
     while now_s < until_s and number < lines:
         room = min(limiter.room(now_s), most - limiter.in_flight, at_once)
         for _ in range(room):
-            limiter.on_sent(now_s)
+            call = limiter.on_sent(now_s)
             latency_s, verdict, signals = upstream(now_s)
             number += 1
-            heapq.heappush(calls, (now_s + latency_s, number, now_s, verdict, signals))
+            tokens = upstream.last if isinstance(upstream, Metered) and verdict == Verdict.SUCCESS else None
+            heapq.heappush(calls, (now_s + latency_s, call, now_s, verdict, signals, tokens))
             run.sent.append(now_s)
         run.peak = max(run.peak, limiter.in_flight)
         if room == at_once:
@@ -123,8 +186,8 @@ def drive(
         assert next_s >= now_s
         now_s = next_s
         while calls and calls[0][0] <= now_s:
-            _, _, sent_s, verdict, signals = heapq.heappop(calls)
-            limiter.on_end(sent_s, now_s, verdict, signals)
+            _, call, sent_s, verdict, signals, tokens = heapq.heappop(calls)
+            limiter.on_end(sent_s, now_s, verdict, signals, tokens=tokens, number=call)
             run.ends.append((now_s, verdict))
             run.limits.append((now_s, limiter.limit))
     return run

@@ -1,0 +1,139 @@
+"""Limits that an upstream publishes in its replies: how much of them is left now, seen from here.
+
+A reply says what was left when its call arrived, or when it was answered. Since then time has filled the bucket and the
+calls that were sent later have emptied it; both are known here, so what is left now can be told without waiting to be
+refused:
+
+    left now = told + rate x (now - sent) - (calls sent since) x (what a call costs)
+
+The latest call that told counts. A limit on tokens is charged with the mean of what the latest calls took; room is only
+given where the largest of them would fit, since a refusal costs more than a short wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from batchrouter.domain.rate_headers import Budget
+from batchrouter.domain.tokens import Tokens
+
+MINUTE_S, DAY_S = 60.0, 86_400.0
+SNAP = 0.25
+"""A rate this near to a limit a minute, or a day, is that: resets are told in whole seconds."""
+MEAN_OVER = 32
+PEAK_FADES = 0.99
+DOUBT = 2.0
+"""Calls under way may have taken this many standard deviations more than usual."""
+ROUNDED_TO = 1000
+"""Anthropic rounds tokens to thousands."""
+KINDS_MAX = 8
+
+
+def cost_of(kind: str, tokens: Tokens) -> float:
+    """What a call took of a limit of this kind. What a cache gave does not count for a limit of input alone."""
+    if kind.endswith("requests"):
+        return 1.0
+    if kind == "input-tokens":
+        return float(tokens.input - tokens.cached)
+    if kind == "output-tokens":
+        return float(tokens.output)
+    return float(tokens.input + tokens.output)
+
+
+class _Limit:
+    __slots__ = ("at_s", "cap", "kind", "left", "mean", "peak", "rate_s", "sent", "variance")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.cap = 0.0
+        self.rate_s = 0.0
+        self.left = 0.0
+        self.at_s = float("-inf")
+        self.sent = -1
+        self.mean = 1.0 if kind.endswith("requests") else 0.0
+        self.variance = 0.0
+        self.peak = self.mean
+
+    def told(self, budget: Budget, number: int, sent_s: float) -> None:
+        if budget.limit <= 0:
+            return
+        if not self.rate_s or budget.limit != self.cap:
+            self.rate_s = budget.limit / MINUTE_S
+        self.cap = float(budget.limit)
+        used = budget.limit - budget.remaining
+        if budget.reset_s and budget.reset_s >= 1.0 and used > 0:
+            self.rate_s = _snapped(used / budget.reset_s, self.cap)
+        if number > self.sent:
+            rounded = self.mean and not budget.remaining % ROUNDED_TO and not budget.limit % ROUNDED_TO
+            slack = ROUNDED_TO / 2 if rounded and not self.kind.endswith("requests") else 0.0
+            self.left, self.at_s, self.sent = max(0.0, budget.remaining - slack), sent_s, number
+
+    def learn(self, cost: float) -> None:
+        if self.kind.endswith("requests"):
+            return
+        if not self.mean:
+            self.mean = cost
+        else:
+            off = cost - self.mean
+            self.mean += off / MEAN_OVER
+            self.variance += (off * off - self.variance) / MEAN_OVER
+        self.peak = max(cost, self.peak * PEAK_FADES, self.mean)
+
+    def spare(self, now_s: float, sent: int) -> float:
+        """What is left beyond the room for one more call, the largest."""
+        out = sent - self.sent
+        taken = out * self.mean + DOUBT * math.sqrt(out * self.variance)
+        left = min(self.cap, self.left + self.rate_s * max(0.0, now_s - self.at_s)) - taken
+        return left - min(self.peak, self.cap)
+
+
+class PublishedLimits:
+    """All limits of one key. Times are of one monotonic clock; calls are numbered as they are sent."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self) -> None:
+        self._limits: dict[str, _Limit] = {}
+
+    def on_told(self, budgets: Sequence[Budget], number: int, sent_s: float) -> None:
+        """The reply to call `number`, sent at `sent_s`, told these."""
+        for budget in budgets:
+            limit = self._limits.get(budget.kind)
+            if limit is None:
+                if len(self._limits) >= KINDS_MAX:
+                    continue
+                limit = self._limits[budget.kind] = _Limit(budget.kind)
+            limit.told(budget, number, sent_s)
+
+    def on_cost(self, tokens: Tokens) -> None:
+        """An answer took so many tokens."""
+        for limit in self._limits.values():
+            limit.learn(cost_of(limit.kind, tokens))
+
+    def room(self, now_s: float, sent: int, most: int) -> int:
+        """How many calls, at most `most`, may go out now that `sent` have been."""
+        for limit in self._limits.values():
+            if not limit.cap:
+                continue
+            spare = limit.spare(now_s, sent)
+            if spare < 0:
+                return 0
+            if limit.mean:
+                most = min(most, 1 + int(spare / limit.mean))
+        return most
+
+    def ready_at(self, now_s: float, sent: int) -> float:
+        """When one call more may go out."""
+        at_s = now_s
+        for limit in self._limits.values():
+            if limit.cap and limit.rate_s:
+                at_s = max(at_s, now_s - limit.spare(now_s, sent) / limit.rate_s)
+        return at_s
+
+
+def _snapped(rate_s: float, limit: float) -> float:
+    for period_s in (MINUTE_S, DAY_S):
+        if abs(rate_s * period_s / limit - 1) <= SNAP:
+            return limit / period_s
+    return rate_s
