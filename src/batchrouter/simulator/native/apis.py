@@ -2,14 +2,15 @@
 
 | path | dialect |
 |---|---|
-| /v1/files, /v1/batches | the simulator's own dialect: openai, groq, mistral or together |
+| /v1/files, /v1/batches | the simulator's own dialect (azure's stand elsewhere, and gemini's batches too: openai) |
 | /v1/batch/jobs | mistral |
 | /openai/v1/..., /openai/... | groq when that is the simulator's dialect, else azure |
-| /v1beta/openai/..., /v1beta/files, /upload/v1beta/files, /download/v1beta/files | gemini |
+| /v1beta/openai/..., /v1beta/files, /upload/v1beta/files, /download/v1beta/files (or v1) | gemini |
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -42,6 +43,8 @@ GOOGLE_STATUS = {
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
+
+_google_path = re.compile(r"(?:(?P<upload>/upload)|/download)?/(?:v1beta|v1)(?P<rest>/.*)")
 
 Handler = Callable[[Call], Reply]
 
@@ -120,9 +123,10 @@ class NativeApis:
             return Place("store", path, self._together_files.put)
         if path.startswith("/v1beta/openai/"):
             return self._placed("gemini", path.removeprefix("/v1beta/openai"))
-        if path.startswith(("/v1beta/", "/upload/", "/download/")):
-            path = path.replace("/v1beta", "", 1).removeprefix("/download")
-            return Place("google", path, self._gemini_files.handle if _is_files(path) else _nowhere)
+        google = _google_path.fullmatch(path)
+        if google is not None and (own == "gemini" or not path.startswith("/v1/")):
+            rest = f"{google['upload'] or ''}{google['rest']}"
+            return Place("google", rest, self._gemini_files.handle if _is_files(rest) else _nowhere)
         if path.startswith("/openai/"):
             rest = path.removeprefix("/openai").removeprefix("/v1")
             if rest.startswith("/deployments/"):

@@ -96,6 +96,7 @@ DIALECTS: dict[str, Dialect] = {
             expire_keeps=False,
             one_file=True,
             sorted=True,
+            tells_unrun=False,
         ),
         Dialect(
             name="together",

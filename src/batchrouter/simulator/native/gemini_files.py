@@ -89,7 +89,7 @@ class GeminiFiles:
         upload_id = uuid.uuid4().hex
         mime_type = call.header("x-goog-upload-header-content-type") or ""
         self._sessions[upload_id] = Session(_file_of(call.json()), mime_type, Spool())
-        place = f"{call.base}/upload/v1beta/files?upload_id={upload_id}&upload_protocol=resumable"
+        place = f"{call.base}{call.request.path}?upload_id={upload_id}&upload_protocol=resumable"
         headers = (
             ("x-goog-upload-url", place),
             ("x-goog-upload-status", "active"),

@@ -197,8 +197,9 @@ class Run:
         self._closed = True
 
     async def _tell_unrun(self, order: Iterator[int], end: Phase) -> None:
+        spool = self._output if self._facts.one_file else self._errors
         for count, index in enumerate(order):
-            self._errors.write(unrun_line(self.id, index, self._line(index).custom_id, end))
+            spool.write(unrun_line(self.id, index, self._line(index).custom_id, end))
             if count % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
 

@@ -69,7 +69,7 @@ class TogetherFiles:
         if call.header("authorization") is not None:
             raise Refused(400, "Only one way of authentication is allowed: leave the Authorization header out.")
         file.content = call.content
-        return Reply(200, b"", "text/plain")
+        return self._bench.uploaded(Reply(200, b"", "text/plain"))
 
     def _begin(self, call: Call) -> Reply:
         """Step one: name the file and be told where to put it."""
