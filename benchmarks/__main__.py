@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cpu, durability, gap, last_answer, memory, rate, record, upload
+from benchmarks import cpu, durability, gap, last_answer, limits, memory, rate, record, upload
 from benchmarks.bench import ROOT, Bench, Figure, Missing, Wrong, pin_harness
 
 MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "memory": memory.measure,
     "upload": upload.measure,
     "gap": gap.measure,
+    "limits": limits.measure,
     "last-answer": last_answer.measure,
     "durability": durability.measure,
 }
