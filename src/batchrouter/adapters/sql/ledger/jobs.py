@@ -143,12 +143,12 @@ class Jobs(Verbs):
 
     def end_job(self, worker: str, duty: JobDuty, event: JobEvent, to: LaneKey, reason: str | None, now_ms: int) -> int:
         """Raises StoreError for CREATE and CANCEL, which are `note_job`'s."""
-        if event in _TIMES:
-            raise StoreError(f"a job is ended by '{JobEvent.COLLECT}' or '{JobEvent.ABANDON}', not by '{event}'")
         with self._db.write() as tx:
             batch = _batch(tx, duty)
             rows = tx.execute(_LOCKED_SHARDS, {"job": duty.job.id}).all()
             job = _held(tx, worker, duty)
+            if event in _TIMES:
+                raise StoreError(f"a job is ended by '{JobEvent.COLLECT}' or '{JobEvent.ABANDON}', not by '{event}'")
             state = job_step(JobState(job.state), event)
             goes_on = batch.state == BatchState.IN_PROGRESS
             moved = _move_on(tx, batch.seq, rows, job.lane_id, to if goes_on else None)
