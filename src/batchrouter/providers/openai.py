@@ -64,8 +64,7 @@ class OpenAIWire:
         unsupported: Unsupported | None = None,
         flex: bool = False,
     ) -> None:
-        fields = {host.auth_header: f"{host.auth_scheme} {api_key}".lstrip()} if api_key else {}
-        self._head = RequestHead(base_url, fields, headers, verify_tls=verify_tls, ca_file=ca_file)
+        self._head = RequestHead(base_url, host.key_fields(api_key), headers, verify_tls=verify_tls, ca_file=ca_file)
         self.origin = self._head.origin
         self._host = host
         self._model = upstream_model

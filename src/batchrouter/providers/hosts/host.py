@@ -63,3 +63,7 @@ class Host:
     models: tuple[str, ...] = ()
     prices: str | None = None
     local: bool = False
+
+    def key_fields(self, api_key: str | None) -> dict[str, str]:
+        """The header that carries the key, if there is one."""
+        return {self.auth_header: f"{self.auth_scheme} {api_key}".lstrip()} if api_key else {}
