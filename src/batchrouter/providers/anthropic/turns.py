@@ -18,7 +18,7 @@ def put_messages(messages: Any, draft: Draft) -> None:
     turn the results of tools come first, because Anthropic wants them right behind their calls."""
     if not as_list(messages, "messages"):
         refuse("'messages' must hold at least one message.", "messages")
-    calls: dict[str, list[str]] = {}
+    calls: dict[str, str] = {}
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         message = as_dict(message, where)
@@ -65,7 +65,7 @@ def _spoken(message: Dict, where: str, draft: Draft) -> list[Dict]:
     return blocks
 
 
-def _answered(message: Dict, where: str, number: int, calls: dict[str, list[str]], draft: Draft) -> list[Dict]:
+def _answered(message: Dict, where: str, number: int, calls: dict[str, str], draft: Draft) -> list[Dict]:
     """What the model said earlier: its thinking, its text, its calls."""
     if message.get("audio") is not None:
         refuse(f"'{where}.audio': this model's provider has no audio.", f"{where}.audio", "unsupported_value")
@@ -81,7 +81,7 @@ def _answered(message: Dict, where: str, number: int, calls: dict[str, list[str]
     if message.get("function_call") is not None:  # has no id of its own
         made = f"function_{number}"
         block = _call(message["function_call"], made, f"{where}.function_call", draft)
-        calls.setdefault(message["function_call"]["name"], []).append(made)
+        calls[message["function_call"]["name"]] = made
         blocks.append(block)
     if blocks and blocks[-1]["type"] in ("text", "tool_use"):
         with_cache(blocks[-1], message)
@@ -118,11 +118,11 @@ def _tool_id(message: Dict, where: str, draft: Draft) -> str:
     return draft.ids.fit(as_string(message.get("tool_call_id"), f"{where}.tool_call_id"))
 
 
-def _function_id(message: Dict, where: str, calls: dict[str, list[str]]) -> str:
-    waiting = calls.get(as_string(message.get("name"), f"{where}.name"))
-    if not waiting:
+def _function_id(message: Dict, where: str, calls: dict[str, str]) -> str:
+    call_id = calls.pop(as_string(message.get("name"), f"{where}.name"), None)
+    if call_id is None:
         refuse(f"'{where}' answers a function that no message before it has called.", where)
-    return waiting.pop(0)
+    return call_id
 
 
 def _result(message: Dict, call_id: str, where: str, draft: Draft) -> Dict:

@@ -80,6 +80,10 @@ class AnthropicWire:
         self._policy = policy or Policy()
         self._now_s = now_s
 
+    def learn(self, facts: Facts) -> None:
+        """What was told of the model meanwhile; holds for lines that are encoded from now on."""
+        self._facts = facts
+
     def head(self, endpoint: str) -> bytes:
         return self._head
 
