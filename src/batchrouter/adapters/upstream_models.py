@@ -7,7 +7,7 @@ import fnmatch
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,27 +29,36 @@ REPLY_MAX_BYTES = 8 * 1024 * 1024
 """A longer list is taken for none."""
 
 
+PAGES_MAX = 20
+
+
 class _Model(msgspec.Struct):
     id: str
 
 
 class _List(msgspec.Struct):
-    data: list[_Model]
+    """A page. Only Anthropic's have more than one ("List Models": `has_more`, `last_id`, `after_id`)."""
+
+    data: list[msgspec.Raw]
+    has_more: bool = False
+    last_id: str | None = None
 
 
 _LIST = msgspec.json.Decoder(_List)
+_MODEL = msgspec.json.Decoder(_Model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """Where a provider lists its models, and the globs or names that its configuration lists."""
+    """Where a provider lists its models, and the globs or names that its configuration lists. `headers` carry its
+    key. `paged`: a page of the list is not the whole of it."""
 
     base_url: str
-    api_key: str | None
     headers: Mapping[str, str]
     verify_tls: bool
     ca_file: str | None
     models: tuple[str, ...]
+    paged: bool = False
 
 
 class UpstreamModels:
@@ -78,37 +87,60 @@ class UpstreamModels:
                 names.setdefault(model if plain else f"{provider}/{model}", provider)
         return list(names.items())
 
+    async def entries(self, provider: str) -> list[dict[str, Any]]:
+        """The provider's own list as it stands, asked now; empty when it does not answer."""
+        return [msgspec.json.decode(each) for each in await self._listed(provider)]
+
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def _ask(self, name: str, provider: Upstream) -> list[str]:
+        models = [_MODEL.decode(each).id for each in await self._listed(name)]
+        listed = [model for model in provider.models if not any(c in model for c in "*?[")]
+        return list(dict.fromkeys([*models, *listed]))
+
+    async def _listed(self, name: str) -> list[msgspec.Raw]:
+        """The entries of all pages, each an object with an `id`."""
         import aiohttp  # heavy, and not needed before somebody asks
 
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=True)
-        headers = dict(provider.headers)
-        if provider.api_key:
-            headers.setdefault("authorization", f"Bearer {provider.api_key}")
+        provider = self._providers[name]
+        entries: list[msgspec.Raw] = []
+        query = {"limit": "1000"} if provider.paged else {}
         try:
-            async with self._session.get(
-                f"{provider.base_url.rstrip('/')}/models", headers=headers, ssl=_trust(provider), allow_redirects=False
-            ) as reply:
-                reply.raise_for_status()
-                data = bytearray()
-                # A single `read(n)` returns what has arrived, not all.
-                async for part in reply.content.iter_any():
-                    data += part
-                    if len(data) > REPLY_MAX_BYTES:
-                        raise ReplyTooLarge(f"the list of models is larger than {REPLY_MAX_BYTES} bytes")
-            models = [model.id for model in _LIST.decode(data).data]
+            for _ in range(PAGES_MAX):
+                page = await self._page(self._session, provider, query)
+                for entry in page.data:
+                    _MODEL.decode(entry)
+                entries += page.data
+                if not (provider.paged and page.has_more and page.last_id):
+                    break
+                query["after_id"] = page.last_id
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, ReplyTooLarge, ConfigError) as error:
             log.info("provider %s does not list its models: %s", name, type(error).__name__)
-            models = []
-        listed = [model for model in provider.models if not any(c in model for c in "*?[")]
-        return list(dict.fromkeys([*models, *listed]))
+            return []
+        return entries
+
+    async def _page(self, session: aiohttp.ClientSession, provider: Upstream, query: Mapping[str, str]) -> _List:
+        async with session.get(
+            f"{provider.base_url.rstrip('/')}/models",
+            params=query,
+            headers=provider.headers,
+            ssl=_trust(provider),
+            allow_redirects=False,
+        ) as reply:
+            reply.raise_for_status()
+            data = bytearray()
+            # A single `read(n)` returns what has arrived, not all.
+            async for part in reply.content.iter_any():
+                data += part
+                if len(data) > REPLY_MAX_BYTES:
+                    raise ReplyTooLarge(f"the list of models is larger than {REPLY_MAX_BYTES} bytes")
+        return _LIST.decode(data)
 
 
 def _trust(provider: Upstream) -> ssl.SSLContext | bool:

@@ -19,17 +19,16 @@ from batchrouter.adapters.prices import ListedPrices
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
+from batchrouter.adapters.upstream_models import UpstreamModels
 from batchrouter.adapters.wake import LocalWake
-from batchrouter.bootstrap.wiring import connection, connections_max, engine_settings, router_of, service_limits
-from batchrouter.config import Config
-from batchrouter.domain.cost import RateCard
+from batchrouter.bootstrap.model_facts import ModelFacts
+from batchrouter.bootstrap.upstreams import ConfiguredUpstreams
+from batchrouter.bootstrap.wiring import connections_max, engine_settings, price_sources, service_limits, upstreams_of
+from batchrouter.config import Config, router_of
 from batchrouter.domain.file import File
-from batchrouter.domain.lane_choice import LaneOptions
-from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import ApiKey
-from batchrouter.engine.setup import LaneSetup, NativeSetup, Upstreams
 from batchrouter.engine.worker import Worker
-from batchrouter.errors import BlobError, ConfigError
+from batchrouter.errors import BlobError
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.transport import Transport
 from batchrouter.service.quotes import Quotes
@@ -63,10 +62,12 @@ class Embedded:
         self._wake = LocalWake()
         self._clearing: asyncio.Task[None] | None = None
         self.router = router_of(config)
-        self._prices = ListedPrices({}, self.clock)
-        upstreams = Upstreams(
-            self._lane, _no_native, lambda provider, model: LaneOptions(), lambda field, model: (), self._card
-        )
+        self.models = UpstreamModels(upstreams_of(config), self.clock)
+        self._facts = ModelFacts(self.models.entries, self.clock)
+        prices = ListedPrices(price_sources(config), self.clock)
+        upstreams = ConfiguredUpstreams(
+            config, self.router, self._transport, self._connections_max, prices, self._facts, self.clock, env
+        ).for_engine()
         self.service = Service(
             catalog=self._store.catalog,
             calls=self._calls,
@@ -74,7 +75,7 @@ class Embedded:
             clock=self.clock,
             chance=self.chance,
             wake=self._wake,
-            quotes=Quotes(self._blobs, self.router, upstreams.options, self._prices),
+            quotes=Quotes(self._blobs, self.router, upstreams.options, prices),
             limits=service_limits(config),
             scratch=lambda: FolderScratch(folder / "scratch"),
         )
@@ -109,6 +110,8 @@ class Embedded:
         """Let go of everything; the worker has stopped."""
         if self._clearing is not None:
             await self._clearing
+        await self._facts.aclose()
+        await self.models.aclose()
         await self._transport.aclose()
         self._calls.close()
         self._blobs.close()
@@ -152,19 +155,6 @@ class Embedded:
         else:
             if cleared:
                 log.info("cleared %d unfinished writes of an earlier process", cleared)
-
-    async def _card(self, key: LaneKey) -> RateCard | None:
-        return (await self._prices.cards([key]))[0]
-
-    def _lane(self, key: LaneKey) -> LaneSetup:
-        provider = self.config.providers.get(key.provider)
-        if provider is None:
-            raise ConfigError(f"provider '{key.provider}' is no longer configured")
-        return LaneSetup((connection(key, provider, self.config, self._transport, self._connections_max),))
-
-
-def _no_native(key: LaneKey) -> NativeSetup:
-    raise ConfigError(f"no batch API is set up for '{key.provider}'")
 
 
 def raise_file_limit() -> int:

@@ -10,12 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchrouter.adapters.folder import ServerNote
-from batchrouter.adapters.upstream_models import UpstreamModels
 from batchrouter.api.app import create_app
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.bootstrap.embedded import Embedded
-from batchrouter.bootstrap.wiring import upstreams_of
 from batchrouter.config import Config
 from batchrouter.domain.tenant import DEFAULT_TENANT, Role
 
@@ -37,7 +35,6 @@ class Server:
         self._embedded = Embedded(config, folder, env)
         self._env_key = env.get("BATCHROUTER_API_KEY") or None
         self._token = self._embedded.chance.token(40)
-        self._models = UpstreamModels(upstreams_of(config), self._embedded.clock)
         self._api: ApiServer | None = None
 
     async def start(self, host: str, port: int) -> Ready:
@@ -70,7 +67,6 @@ class Server:
         # Listening until here: whoever asks meanwhile is told to come back, and not that nobody is there.
         if self._api is not None:
             await self._api.stop(max(0.0, until_s - clock.mono_s()))
-        await self._models.aclose()
         await self._embedded.close()
 
     def hurry(self) -> None:
@@ -79,7 +75,7 @@ class Server:
 
     async def _list_models(self) -> list[ModelInfo]:
         config = self._embedded.config
-        return [ModelInfo(name, provider) for name, provider in await self._models.names(config.models)]
+        return [ModelInfo(name, provider) for name, provider in await self._embedded.models.names(config.models)]
 
 
 def _env_key_id(key: str) -> str:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from batchrouter.adapters.prices import OwnPrice, PriceSource
 from batchrouter.adapters.upstream_models import Upstream
-from batchrouter.config import Config, ProviderConfig, host_of, router_of
-from batchrouter.domain.pacing import Pacing
+from batchrouter.config import Config, ProviderConfig, host_of, native_of, pool_of, router_of
+from batchrouter.domain.cost import NANO
 from batchrouter.domain.retry import RetrySettings
-from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.validation import BatchLimits
 from batchrouter.engine.settings import EngineSettings
-from batchrouter.engine.setup import Member
-from batchrouter.ports.transport import LinkSettings, Transport
-from batchrouter.providers.openai import OpenAIWire
+from batchrouter.providers.anthropic.wire import VERSION
 from batchrouter.service.limits import ServiceLimits
 
 __all__ = [
     "batch_limits",
-    "connection",
     "connections_max",
     "engine_settings",
+    "price_sources",
     "router_of",
     "service_limits",
     "upstreams_of",
 ]
 
-IN_FLIGHT, IN_FLIGHT_TLS = 1024, 256
 FILES_APART = 256
 """Least number of open files that are not upstream connections: database, blobs, clients. A quarter if that is more;
 half where the limit is tiny."""
@@ -35,53 +32,46 @@ def connections_max(nofile: int) -> int:
     return nofile - min(max(FILES_APART, nofile // 4), nofile // 2)
 
 
-def connection(
-    key: LaneKey, provider: ProviderConfig, config: Config, transport: Transport, connections_max: int
-) -> Member:
-    """How one lane reaches its provider. Lanes share no connections, but all of them together the number that there
-    may be."""
-    assert provider.base_url is not None  # filled in when the configuration was read
-    wire = OpenAIWire(
-        provider.base_url,
-        key.model,
-        api_key=provider.api_key,
-        headers=provider.headers,
+def upstreams_of(config: Config) -> dict[str, Upstream]:
+    """Where each provider lists its models, under the first of its keys."""
+    return {name: _listing(each) for name, each in config.providers.items()}
+
+
+def _listing(provider: ProviderConfig) -> Upstream:
+    host, key = host_of(provider), pool_of(provider)[0]
+    anthropic = host.wire == "anthropic"
+    return Upstream(
+        base_url=key.base_url or "",
+        headers={
+            **({"anthropic-version": VERSION} if anthropic else {}),
+            **host.key_fields(key.api_key),
+            **{name.lower(): value for name, value in key.headers.items()},
+        },
         verify_tls=provider.verify_tls,
         ca_file=provider.ca_file,
+        models=provider.models,
+        paged=anthropic,
     )
-    tls = wire.origin.scheme == "https"
-    wanted = provider.fixed_in_flight or provider.max_in_flight or (IN_FLIGHT_TLS if tls else IN_FLIGHT)
-    most = max(1, min(wanted, connections_max))
-    settings = LinkSettings(
-        name=f"{key.provider}/{key.model}",
-        connect_timeout_s=provider.connect_timeout,
-        request_timeout_s=provider.timeout or host_of(provider).timeout_s,
-        max_reply_bytes=config.batches.max_reply_bytes,
-        max_connections=most,
-        max_tls_connections=most,
-    )
-    pacing = Pacing(
-        max_in_flight=most,
-        start_in_flight=min(provider.start_in_flight, most),
-        fixed_in_flight=None if provider.fixed_in_flight is None else min(provider.fixed_in_flight, most),
-        rpm=provider.rpm,
-        tpm=provider.tpm,
-    )
-    return Member(wire, transport.link(wire.origin, settings), pacing)
 
 
-def upstreams_of(config: Config) -> dict[str, Upstream]:
-    return {
-        name: Upstream(
-            base_url=each.base_url or "",
-            api_key=each.api_key,
-            headers=each.headers,
-            verify_tls=each.verify_tls,
-            ca_file=each.ca_file,
-            models=each.models,
-        )
-        for name, each in config.providers.items()
-    }
+def price_sources(config: Config) -> dict[str, PriceSource]:
+    return {name: _prices_of(each) for name, each in config.providers.items()}
+
+
+def _prices_of(provider: ProviderConfig) -> PriceSource:
+    host, native = host_of(provider), native_of(provider)
+    discount = native.discount if native is not None else host.flex_discount if provider.service_tier else None
+    own = tuple(
+        OwnPrice(glob, price.input, price.output, price.cached, price.written, _share(price.batch_discount, discount))
+        for glob, price in provider.prices.items()
+    )
+    return PriceSource(provider.price_as or host.prices, _share(None, discount), own)
+
+
+def _share(discount: float | None, otherwise: float | None) -> float | None:
+    """What is left of a price."""
+    saved = otherwise if discount is None else discount
+    return None if saved is None else 1.0 - saved
 
 
 def batch_limits(config: Config) -> BatchLimits:
@@ -98,6 +88,7 @@ def service_limits(config: Config) -> ServiceLimits:
         completion_windows=windows,
         default_window="24h" if "24h" in windows else next(iter(windows)),
         endpoints=config.endpoints,
+        max_cost_nano=None if config.batches.max_cost is None else round(config.batches.max_cost * NANO),
     )
 
 
@@ -106,4 +97,7 @@ def engine_settings(config: Config) -> EngineSettings:
         budget_bytes=config.batches.memory_bytes,
         limits=batch_limits(config),
         retry=RetrySettings(max_attempts=config.batches.max_attempts),
+        overtake_margin_s=float(config.batches.overtake_margin),
+        cancel_wait_s=float(config.batches.cancel_wait),
+        pause_after_failures=config.batches.pause_after_failures,
     )

@@ -13,7 +13,7 @@ routes     the router that the settings ask for
 """
 
 from batchrouter.config.checking import checked
-from batchrouter.config.providers import flex_of, host_of, mode_of, native_of
+from batchrouter.config.providers import flex_of, host_of, mode_of, native_of, pool_of
 from batchrouter.config.reading import CONFIG_NAMES, load, parse
 from batchrouter.config.routes import router_of
 from batchrouter.config.settings import (
@@ -50,6 +50,7 @@ __all__ = [
     "mode_of",
     "native_of",
     "parse",
+    "pool_of",
     "router_of",
     "window_seconds",
 ]

@@ -46,7 +46,7 @@ PRICE = {
     "batch_discount": (0.0, 1.0),
 }
 BATCHES = {
-    "max_cost": (0.0, 1e9),
+    "max_cost": (0.0, 1e6),
     "overtake_margin": (0.0, _MONTH_S),
     "cancel_wait": (0.0, _DAY_S),
     "pause_after_failures": (0, _MANY),

@@ -24,6 +24,20 @@ def host_of(provider: ProviderConfig) -> Host:
     return host_at(provider.type or "openai", provider.base_url)
 
 
+def pool_of(provider: ProviderConfig) -> tuple[KeyConfig, ...]:
+    """The provider's keys; one without a name where the configuration was never completed."""
+    return provider.keys or (
+        KeyConfig(
+            name="",
+            api_key=provider.api_key,
+            base_url=provider.base_url,
+            headers=provider.headers,
+            rpm=provider.rpm,
+            tpm=provider.tpm,
+        ),
+    )
+
+
 def native_of(provider: ProviderConfig) -> NativeFacts | None:
     """The batch API of a provider whose settings are complete; None: it has none, or is not to be used."""
     host, settings = host_of(provider), provider.batch

@@ -36,7 +36,7 @@ def in_chunks(size: int, asked: list[bytes]) -> Script:
 
 async def listed(base_url: str, **settings: Any) -> list[str]:
     upstream = Upstream(
-        **{"api_key": None, "headers": {}, "verify_tls": True, "ca_file": None, "models": ("kept",)} | settings,
+        **{"headers": {}, "verify_tls": True, "ca_file": None, "models": ("kept",)} | settings,
         base_url=base_url,
     )
     models = UpstreamModels({"p": upstream}, RealClock())

@@ -7,19 +7,32 @@ from typing import Any
 
 import pytest
 
+from batchrouter.adapters.clock import RealClock
 from batchrouter.adapters.http.direct import DirectTransport
-from batchrouter.bootstrap.wiring import connection, connections_max, upstreams_of
-from batchrouter.config import Config, ProviderConfig
+from batchrouter.adapters.prices import ListedPrices
+from batchrouter.adapters.upstream_models import UpstreamModels
+from batchrouter.bootstrap.model_facts import ModelFacts
+from batchrouter.bootstrap.upstreams import ConfiguredUpstreams
+from batchrouter.bootstrap.wiring import connections_max, price_sources, upstreams_of
+from batchrouter.config import Config, ProviderConfig, router_of
 from batchrouter.domain.pacing import Limiter
 from batchrouter.domain.shard import LaneKey
 from batchrouter.engine.setup import Member
+
+
+def upstreams(config: Config, most: int = 1000) -> ConfiguredUpstreams:
+    """To be made inside an event loop."""
+    clock = RealClock()
+    facts = ModelFacts(UpstreamModels(upstreams_of(config), clock).entries, clock)
+    prices = ListedPrices(price_sources(config), clock)
+    return ConfiguredUpstreams(config, router_of(config), DirectTransport(), most, prices, facts, clock, {})
 
 
 def connect(most: int = 1000, **settings: Any) -> Member:
     provider = ProviderConfig(base_url="http://127.0.0.1:9/v1", **settings)
 
     async def made() -> Member:
-        return connection(LaneKey("p", "m"), provider, Config(), DirectTransport(), most)
+        return upstreams(Config(providers={"p": provider}), most).lane(LaneKey("p", "m")).members[0]
 
     return asyncio.run(made())
 
