@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import http.client
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -244,6 +247,36 @@ def test_only_the_key_that_it_was_started_with_is_let_in() -> None:
         ):
             client.models.list()
         assert caught.value.type == "authentication_error"
+
+
+def test_bytes_that_are_no_request_are_refused_in_the_same_words(fresh: SimulatorProcess) -> None:
+    connection = http.client.HTTPConnection(fresh.url.removeprefix("http://"), timeout=10)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/messages", b"", {"x-long": "x" * 70_000})
+        reply = connection.getresponse()
+        told = json.loads(reply.read())
+    assert (reply.status, told["type"], told["error"]["type"]) == (400, "error", "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/messages", 405),
+        ("POST", "/v1/messages/elsewhere", 404),
+        ("PUT", "/v1/messages/batches", 404),
+        ("GET", "/v1/models?limit=0", 400),
+        ("GET", "/v1/models?after_id=a&before_id=b", 400),
+        ("GET", "/v1/models?after_id=nobody", 400),
+    ],
+)
+def test_what_is_not_there_is_told_in_the_same_words(
+    client: anthropic.Anthropic, method: str, path: str, status: int
+) -> None:
+    call = {"GET": client.get, "POST": client.post, "PUT": client.put}[method]
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        call(path, cast_to=object)
+    body: Any = caught.value.body
+    assert (caught.value.status_code, body["type"]) == (status, "error")
 
 
 @pytest.mark.parametrize("version", ["", "yesterday"])

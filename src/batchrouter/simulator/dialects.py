@@ -125,10 +125,11 @@ def rfc3339(unix_s: float) -> str:
 
 def _openai(buckets: Buckets, unix_s: Callable[[], float]) -> Iterator[tuple[str, str]]:
     for name, bucket in _first(buckets, (REQUESTS, DAILY_REQUESTS), (TOKENS, DAILY_TOKENS)):
-        for kind in (name, "project-tokens") if name == TOKENS else (name,):
-            yield f"x-ratelimit-limit-{kind}", str(int(bucket.limit))
-            yield f"x-ratelimit-remaining-{kind}", str(int(bucket.level))
-            yield f"x-ratelimit-reset-{kind}", go_duration(bucket.full_in_s())
+        limit, left, reset = str(int(bucket.limit)), str(int(bucket.level)), go_duration(bucket.full_in_s())
+        for kind in (TOKENS, "project-tokens") if name == TOKENS else (name,):
+            yield f"x-ratelimit-limit-{kind}", limit
+            yield f"x-ratelimit-remaining-{kind}", left
+            yield f"x-ratelimit-reset-{kind}", reset
 
 
 def _azure(buckets: Buckets, unix_s: Callable[[], float]) -> Iterator[tuple[str, str]]:
@@ -166,9 +167,10 @@ def _anthropic(buckets: Buckets, unix_s: Callable[[], float]) -> Iterator[tuple[
 def _first(buckets: Buckets, *choices: tuple[str, ...]) -> Iterator[tuple[str, Bucket]]:
     """Of each choice the first that is limited, under the name of its kind: requests or tokens."""
     for names in choices:
-        bucket = next((buckets[name] for name in names if name in buckets), None)
-        if bucket is not None:
-            yield (REQUESTS if names[0] in (REQUESTS, DAILY_REQUESTS) else TOKENS), bucket
+        for name in names:
+            if name in buckets:
+                yield (REQUESTS if name in (REQUESTS, DAILY_REQUESTS) else TOKENS), buckets[name]
+                break
 
 
 _TOLD: dict[str, Callable[[Buckets, Callable[[], float]], Iterator[tuple[str, str]]]] = {

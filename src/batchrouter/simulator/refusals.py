@@ -9,7 +9,9 @@ from email.utils import formatdate
 from batchrouter.simulator import dialects
 from batchrouter.simulator.answers import error_body
 from batchrouter.simulator.anthropic import errors as anthropic
-from batchrouter.simulator.anthropic.surface import VERSION, is_anthropic
+from batchrouter.simulator.anthropic.messages import PATH
+from batchrouter.simulator.anthropic.models import MODELS
+from batchrouter.simulator.anthropic.surface import VERSION
 from batchrouter.simulator.dialects import Headers
 from batchrouter.simulator.limits import RAMP, LimitGate
 from batchrouter.simulator.reply import Reply
@@ -33,7 +35,11 @@ ERRORS: dict[int, tuple[str, str | None, str]] = {
 
 
 def speaks_anthropic(request: Request) -> bool:
-    return is_anthropic(request.path, request.header(VERSION))
+    """Whether a request is one to Anthropic's API: by its path, or by its version where the path is OpenAI's too."""
+    path = request.path
+    if path.startswith(MODELS):
+        return request.header(VERSION) is not None
+    return path.startswith(PATH) and (len(path) == len(PATH) or path[len(PATH)] == "/")
 
 
 class Refusals:

@@ -11,11 +11,12 @@ from anthropic.types import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrouter.simulator import expected_key
+from batchrouter.simulator import answer, expected_key
 from batchrouter.simulator.anthropic.cache import PREFIXES_MAX, Prompt, PromptCache
 from batchrouter.simulator.anthropic.messages import Said, say
 from batchrouter.simulator.anthropic.schema import check_closed, sample
 from batchrouter.simulator.anthropic.stream import events_of
+from batchrouter.simulator.anthropic.surface import answer_message
 
 MODEL = "claude-sonnet-4-6"
 TOOL = {
@@ -83,6 +84,18 @@ def test_a_call_that_does_not_fit_is_left_out_and_says_so() -> None:
 def test_nothing_is_said_where_a_stop_sequence_comes_first() -> None:
     said = ask(stop_sequences=["there", "echo"])
     assert (said.blocks, said.stop_reason, said.stop_sequence) == ([], "stop_sequence", "echo")
+
+
+def test_an_answer_can_be_known_beforehand() -> None:
+    body = json.dumps({"model": MODEL, "max_tokens": 99, "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    assert json.loads(answer("/v1/messages", body))["id"] == f"msg_{expected_key(body)}"
+    assert answer("/v1/messages", body) == answer("/v1/messages", bytes(bytearray(body)))
+
+
+def test_a_message_has_at_most_32_megabytes() -> None:
+    reply = answer_message(7, "", b" " * 32_000_001, "2023-06-01", PromptCache())
+    assert (reply.status, json.loads(reply.body)["error"]["type"]) == (413, "request_too_large")
+    assert json.loads(reply.body)["request_id"] == f"req_{7:024d}"
 
 
 # --- prompts --------------------------------------------------------------------------------------------------------

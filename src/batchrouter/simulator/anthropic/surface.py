@@ -1,4 +1,4 @@
-"""Which requests are Anthropic's, and the replies to those that ask a model or for the list of models."""
+"""Replies of Anthropic's API to requests that ask a model, or for the list of models."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from batchrouter.errors import ApiError
 from batchrouter.simulator.answers import model_of
 from batchrouter.simulator.anthropic.cache import PromptCache
 from batchrouter.simulator.anthropic.errors import bad, refusal_of, request_id
-from batchrouter.simulator.anthropic.messages import PATH, say
-from batchrouter.simulator.anthropic.models import MODELS, answer_models
+from batchrouter.simulator.anthropic.messages import say
+from batchrouter.simulator.anthropic.models import answer_models
 from batchrouter.simulator.anthropic.stream import events_of
 from batchrouter.simulator.reply import Reply
 
@@ -21,11 +21,6 @@ MESSAGE_BYTES_MAX = 32_000_000
 
 _json = msgspec.json.Encoder().encode
 _version = re.compile(r"20\d\d-\d\d-\d\d")
-
-
-def is_anthropic(path: str, version: str | None) -> bool:
-    """Whether a request speaks Anthropic's dialect. `version` is its header `anthropic-version`."""
-    return path == PATH or path.startswith(f"{PATH}/") or (path.startswith(MODELS) and version is not None)
 
 
 def check_version(version: str | None) -> None:
