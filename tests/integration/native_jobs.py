@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from batchrouter.simulator import script_from
 from batchrouter.simulator.process import SimulatorProcess
 
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 PATIENCE_S = 10.0
 
 T = TypeVar("T")
@@ -62,3 +64,25 @@ def play(simulator: SimulatorProcess, **batches: Any) -> SimulatorProcess:
     simulator.set_script(script_from({"batches": batches}))
     simulator.reset()
     return simulator
+
+
+class Reply:
+    """A reply as it came."""
+
+    def __init__(self, raw: http.client.HTTPResponse) -> None:
+        self.status = raw.status
+        self.headers = {name.lower(): value for name, value in raw.getheaders()}
+        self.body = raw.read()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(simulator: SimulatorProcess, method: str, url: str, body: bytes, headers: dict[str, str]) -> Reply:
+    """One request, no redirect followed."""
+    connection = http.client.HTTPConnection(urlsplit(simulator.url).netloc, timeout=10)
+    try:
+        connection.request(method, url.removeprefix(simulator.url), body, headers)
+        return Reply(connection.getresponse())
+    finally:
+        connection.close()

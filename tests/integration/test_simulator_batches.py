@@ -28,11 +28,26 @@ def simulator() -> Iterator[SimulatorProcess]:
         yield running
 
 
-@pytest.fixture
-def client(simulator: SimulatorProcess) -> Iterator[openai.OpenAI]:
-    play(simulator)
-    with openai.OpenAI(base_url=simulator.base_url, api_key="any", max_retries=0) as client:
+def talking(base_url: str, api_key: str = "any", **more: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, **more)
+
+
+def talking_azure(simulator: SimulatorProcess, api_key: str) -> openai.AzureOpenAI:
+    version = "2025-03-01-preview"
+    return openai.AzureOpenAI(azure_endpoint=simulator.url, api_key=api_key, api_version=version, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def one_client(simulator: SimulatorProcess) -> Iterator[openai.OpenAI]:
+    with talking(simulator.base_url) as client:
         yield client
+
+
+@pytest.fixture
+def client(simulator: SimulatorProcess, one_client: openai.OpenAI) -> openai.OpenAI:
+    """Nothing happened yet at the other side."""
+    play(simulator)
+    return one_client
 
 
 def upload(client: openai.OpenAI, content: bytes) -> FileObject:
@@ -551,16 +566,13 @@ def _resident(pid: int) -> int:
 
 def test_azure_speaks_with_its_own_client_and_its_own_key() -> None:
     """Old paths by OpenAI's Azure client, the new ones by its ordinary one; keys go in a header of their own."""
-    with running_simulator(arguments=("--api-key", "secret")) as simulator:
-        old = openai.AzureOpenAI(
-            azure_endpoint=simulator.url, api_key="secret", api_version="2025-03-01-preview", max_retries=0
-        )
-        new = openai.OpenAI(
-            base_url=f"{simulator.url}/openai/v1", api_key="?", default_headers={"api-key": "secret"}, max_retries=0
-        )
-        wrong = openai.AzureOpenAI(
-            azure_endpoint=simulator.url, api_key="wrong", api_version="2025-03-01-preview", max_retries=0
-        )
+    with (
+        running_simulator(arguments=("--api-key", "secret")) as simulator,
+        talking_azure(simulator, "secret") as old,
+        talking(f"{simulator.url}/openai/v1", "?", default_headers={"api-key": "secret"}) as new,
+        talking_azure(simulator, "wrong") as stranger,
+        talking(simulator.base_url, "wrong") as other_stranger,
+    ):
         for client in (old, new):
             batch = submit(client, [line("a", chat("hi"), "/chat/completions")], endpoint="/chat/completions")
             batch = ended(client, batch)
@@ -569,37 +581,37 @@ def test_azure_speaks_with_its_own_client_and_its_own_key() -> None:
             assert client.files.content(batch.error_file_id).content == b""
             assert client.chat.completions.create(**chat("hi")).model == "m"
         with pytest.raises(openai.AuthenticationError):
-            wrong.batches.list()
+            stranger.batches.list()
         with pytest.raises(openai.AuthenticationError):
-            wrong.chat.completions.create(**chat("hi"))
-        plain = openai.OpenAI(base_url=simulator.base_url, api_key="wrong", max_retries=0)
+            stranger.chat.completions.create(**chat("hi"))
         with pytest.raises(openai.AuthenticationError) as refused:
-            plain.files.list()
+            other_stranger.files.list()
         assert refused.value.code == "invalid_api_key"
 
 
-def test_azure_has_its_own_words_and_never_expires(simulator: SimulatorProcess) -> None:
+def test_azure_has_its_own_words(simulator: SimulatorProcess) -> None:
+    """A byte order mark is told of as a missing model."""
     play(simulator)
-    client = openai.OpenAI(base_url=f"{simulator.url}/openai/v1", api_key="any", max_retries=0)
     lines = [line("a", chat("hi")), line("b", {"model": "n", "messages": []}), line("c", chat("hi"), "/v1/embeddings")]
-    batch = ended(client, submit(client, lines))
-    assert batch.errors is not None
-    assert [error.code for error in batch.errors.data or []] == ["model_mismatch", "url_mismatch"]
-    marked = client.files.create(file=("bom.jsonl", b"\xef\xbb\xbf" + jsonl(greetings(1))), purpose="batch")
-    batch = client.batches.create(input_file_id=marked.id, endpoint=CHAT, completion_window="24h")
-    batch = ended(client, batch)
-    assert batch.errors is not None
-    assert [error.code for error in batch.errors.data or []] == ["model_not_found"]
+    with talking(f"{simulator.url}/openai/v1") as client:
+        batch = ended(client, submit(client, lines))
+        assert batch.errors is not None
+        assert [error.code for error in batch.errors.data or []] == ["model_mismatch", "url_mismatch"]
+        marked = client.files.create(file=("bom.jsonl", b"\xef\xbb\xbf" + jsonl(greetings(1))), purpose="batch")
+        batch = client.batches.create(input_file_id=marked.id, endpoint=CHAT, completion_window="24h")
+        batch = ended(client, batch)
+        assert batch.errors is not None
+        assert [error.code for error in batch.errors.data or []] == ["model_not_found"]
 
 
 def test_groq_takes_longer_windows_and_only_chats() -> None:
     with running_simulator(arguments=("--batch-dialect", "groq")) as simulator:
         for base_url in (f"{simulator.url}/openai/v1", simulator.base_url):
-            client = openai.OpenAI(base_url=base_url, api_key="any", max_retries=0)
-            batch = submit(client, greetings(2), completion_window="7d")
-            assert (batch.completion_window, batch.expires_at) == ("7d", batch.created_at + 7 * 86_400)
-            assert len(output(client, ended(client, batch))) == 2
-            assert client.chat.completions.create(**chat("hi")).model == "m"
-            for members in ({"completion_window": "8d"}, {"endpoint": "/v1/embeddings"}):
-                with pytest.raises(openai.BadRequestError):
-                    submit(client, greetings(1), **members)
+            with talking(base_url) as client:
+                batch = submit(client, greetings(2), completion_window="7d")
+                assert (batch.completion_window, batch.expires_at) == ("7d", batch.created_at + 7 * 86_400)
+                assert len(output(client, ended(client, batch))) == 2
+                assert client.chat.completions.create(**chat("hi")).model == "m"
+                for members in ({"completion_window": "8d"}, {"endpoint": "/v1/embeddings"}):
+                    with pytest.raises(openai.BadRequestError):
+                        submit(client, greetings(1), **members)
