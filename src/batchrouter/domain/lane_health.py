@@ -21,6 +21,9 @@ UNREACHABLE_AFTER = 16
 """Failures in a row, of lines with nothing counted against them, each sent after the last answer."""
 PROBE_UNREACHABLE_S, PROBE_UNREACHABLE_MAX_S = 1.0, 30.0
 PROBE_PAUSED_S, PROBE_PAUSED_MAX_S = 30.0, 600.0
+GIVE_UP_S = 60.0
+"""How long a lane that may come back by itself is waited for, by lines that have another to go to."""
+PROBE_SOON_S = 10.0
 NEVER = float("-inf")
 
 
@@ -145,6 +148,17 @@ class LaneHealth:
             self._move(LaneEvent.ELAPSED, now_s, None)
             return UNLIMITED
         return 1 if self._probe_sent_s is None else 0
+
+    def gives_up(self, now_s: float) -> bool:
+        """Whether lines that can be run elsewhere should leave: the key or credit is refused for certain, or nobody
+        was answered for `GIVE_UP_S`. No, while a probe is due, or is out and may still be answered soon."""
+        if self.open or self.state is LaneState.WAITING:
+            return False
+        if not self._certain and now_s - self._since_s < GIVE_UP_S:
+            return False
+        if self._probe_sent_s is None:
+            return now_s < self._next_s
+        return now_s - self._probe_sent_s >= PROBE_SOON_S
 
     def view(self, line: int) -> LaneView:
         """The lane as evidence for or against this line. Ask before or after `on_failure`, it makes no difference."""

@@ -76,6 +76,7 @@ class IndexColumns(NamedTuple):
     lengths: tuple[int, ...]
     prefixes: tuple[int, ...]
     models: tuple[int, ...]
+    providers: tuple[int, ...]
 
 
 class IndexTotals(msgspec.Struct, frozen=True):
@@ -166,7 +167,9 @@ class IndexView:
     def columns(data: bytes) -> IndexColumns:
         """What dispatch needs of the records in `data`, by column: at a fifth of what the records cost."""
         columns = tuple(zip(*RECORD.iter_unpack(data), strict=True))
-        return IndexColumns(columns[1], columns[2], columns[6], columns[7]) if columns else IndexColumns((), (), (), ())
+        if not columns:
+            return IndexColumns((), (), (), (), ())
+        return IndexColumns(columns[1], columns[2], columns[6], columns[7], columns[9])
 
     def _mark_duplicates(self, first: int, records: Iterable[IndexRecord]) -> Iterator[IndexRecord]:
         bits = self._duplicates

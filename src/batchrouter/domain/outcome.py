@@ -7,7 +7,7 @@ then the tail that says how many there are. So a reader that knows only a segmen
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -80,6 +80,19 @@ def records_span(segment_length: int, end: bytes) -> tuple[int, int]:
         raise StoreError(f"a segment of {segment_length} bytes ends in no tail of version {_VERSION}; it is damaged")
     length = count * RECORD.size
     return segment_length - TAIL_SIZE - length, length
+
+
+_HOME = struct.Struct("<QI")
+_HOME_AT = 8
+
+
+def renew(records: bytearray, epochs: Mapping[int, int]) -> None:
+    """Put every packed record of a shard that `epochs` names under that epoch instead of its own, in place."""
+    for at in range(_HOME_AT, len(records), RECORD.size):
+        shard, _ = _HOME.unpack_from(records, at)
+        epoch = epochs.get(shard)
+        if epoch is not None:
+            _HOME.pack_into(records, at, shard, epoch)
 
 
 def unpack(records: bytes) -> Iterator[Record]:

@@ -6,6 +6,9 @@ One join per line: what the upstream said is spliced in as it stands. Ids need n
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from batchrouter.domain.outcome import Outcome
 
 _EXPIRED = (
@@ -20,11 +23,19 @@ def id_prefix(batch_id: str) -> bytes:
 
 
 def response_line(
-    prefix: bytes, line: int, attempts: int, custom_id: bytes, status: int, body: bytes, request_id: bytes | None
+    prefix: bytes,
+    line: int,
+    attempts: int,
+    custom_id: bytes,
+    status: int,
+    body: bytes,
+    request_id: bytes | None,
+    told: bytes | None = None,
 ) -> bytes:
     """A line that got an HTTP reply. `custom_id` is a JSON string token, `body` JSON without a raw line break.
 
-    `request_id` is the upstream's own where it gave one (plain ASCII, checked by the caller), else made up.
+    `request_id` is the upstream's own where it gave one (plain ASCII, checked by the caller), else made up. `told` is
+    the value of a further member `batchrouter` (`extension`), which most lines do not have.
     """
     number = b"%08x" % line
     if request_id is None:
@@ -40,14 +51,34 @@ def response_line(
             request_id,
             b'","body":',
             body,
-            b'},"error":null}\n',
+            b'},"error":null}\n' if told is None else b'},"error":null,"batchrouter":%b}\n' % told,
         )
     )
 
 
-def error_line(prefix: bytes, line: int, custom_id: bytes, error: bytes) -> bytes:
-    """A line without an HTTP reply; `error` is a JSON object with `code` and `message`."""
-    return b'{"id":"batch_req_%b%08x","custom_id":%b,"response":null,"error":%b}\n' % (prefix, line, custom_id, error)
+def error_line(prefix: bytes, line: int, custom_id: bytes, error: bytes, told: bytes | None = None) -> bytes:
+    """A line without an HTTP reply; `error` is a JSON object with `code` and `message`, `told` as above."""
+    more = b"" if told is None else b',"batchrouter":' + told
+    return b'{"id":"batch_req_%b%08x","custom_id":%b,"response":null,"error":%b%b}\n' % (
+        prefix,
+        line,
+        custom_id,
+        error,
+        more,
+    )
+
+
+def extension(dropped: Sequence[str] = (), model: str | None = None, fallback: str | None = None) -> bytes | None:
+    """What people are told of a line beyond OpenAI's members, as a JSON object: the parameters that were left out
+    because the upstream does not know them; the model that was asked for and who answered in its stead
+    (`provider/model`). None: there is nothing to tell."""
+    members: dict[str, object] = {}
+    if dropped:
+        members["dropped"] = dropped
+    if fallback is not None:
+        members |= {"model": model, "fallback": fallback}
+    # In ASCII: a model's name may have characters at which `str.splitlines` breaks.
+    return json.dumps(members, separators=(",", ":")).encode() if members else None
 
 
 def gap_line(prefix: bytes, line: int, custom_id: bytes, outcome: Outcome) -> bytes:

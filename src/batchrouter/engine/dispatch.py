@@ -19,6 +19,7 @@ from batchrouter.engine.held import BatchRun
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
+from batchrouter.engine.moving import Mover
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.traffic import Traffic
@@ -75,6 +76,7 @@ class Dispatcher:
         self._budget = Budget(settings.budget_bytes)
         self._inputs = Inputs(blobs)
         self.journal = Journal(ledger, calls, blobs, clock, self._budget, settings, worker, self._on_settled)
+        self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
         self._lanes: dict[int, Lane] = {}
         self._noted: dict[int, Lane] = {}
         self._runners: dict[int, LaneRunner] = {}
@@ -130,22 +132,39 @@ class Dispatcher:
         for batch_id, (tenant_id, count) in runner.held_lines().items():
             held[batch_id] = count
             tenant_held[tenant_id] = tenant_held.get(tenant_id, 0) + count
+        waiting = [group for group in waiting if not runner.holds_back(group.batch_id)]
+        if runner.gives_up():
+            return await self._claim_to_move(runner, waiting)
         room = max(0, runner.appetite())
-        if runner.health.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
+        if runner.pool.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
             # What a slow lane has at hand may last for hours; a newcomer must not wait for the end of it.
             room = max(room, 1)
         picks = pick_shards(waiting, held, tenant_held, room, self._clock.unix_ms())
         claimed = 0
         for batch_id, count in picks:
-            count = min(count, CLAIM_SHARDS_MAX)
-            now_ms = self._clock.unix_ms()
-            claims = await self._calls.write(self._ledger.claim, self._worker, runner.lane.id, batch_id, count, now_ms)
-            if claims:
-                claimed += await self._accept(runner, claims)
+            claimed += await self._claim_of(runner, batch_id, min(count, CLAIM_SHARDS_MAX))
         runner.more_waiting = sum(group.shards for group in waiting) > claimed
         if claimed:
             runner.pump()
         return claimed
+
+    async def _claim_to_move(self, runner: LaneRunner, waiting: list[WaitingGroup]) -> int:
+        """The lane cannot serve: take what has another lane to go to, however much that is, and look once at each
+        batch of which that is not known. What has none is left where it is, for the lane's probes."""
+        claimed = 0
+        for group in waiting:
+            leads_on = runner.leads_on(group.batch_id)
+            if leads_on is not False:
+                claimed += await self._claim_of(runner, group.batch_id, CLAIM_SHARDS_MAX if leads_on else 1)
+        if claimed:
+            runner.pump()
+        return claimed
+
+    async def _claim_of(self, runner: LaneRunner, batch_id: str, count: int) -> int:
+        """Claim up to `count` shards of the batch; returns how many could be taken in."""
+        now_ms = self._clock.unix_ms()
+        claims = await self._calls.write(self._ledger.claim, self._worker, runner.lane.id, batch_id, count, now_ms)
+        return await self._accept(runner, claims) if claims else 0
 
     async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
         """Take in shards of one batch; returns how many could be. What cannot be read goes back to the store."""
@@ -155,7 +174,7 @@ class Dispatcher:
         accepted = 0
         for claim in claims:
             try:
-                await runner.loader.accept(claim, batch)
+                await runner.accept(claim, batch)
                 accepted += 1
             except BatchRouterError as error:
                 log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
@@ -170,6 +189,8 @@ class Dispatcher:
         if batch is None:
             batch = self._batches[claim.batch_id] = BatchRun(claim)
             self._await_deadline(batch)
+        elif batch.spend is not None:
+            batch.spend.hear(claim.cost_nano)
         return batch
 
     async def _give_back(self) -> None:
@@ -196,9 +217,12 @@ class Dispatcher:
         runner = LaneRunner(
             lane,
             setup,
-            self._settings.retry,
+            await self._upstreams.card(lane.key),
+            self._upstreams.fallbacks,
+            self._settings,
             inputs=self._inputs,
             journal=self.journal,
+            mover=self._mover,
             budget=self._budget,
             traffic=self._traffic,
             clock=self._clock,
@@ -213,11 +237,21 @@ class Dispatcher:
 
     def _on_settled(self, batch_id: str, settled: Settled, count: int) -> None:
         batch = self._batches.get(batch_id)
-        if batch is not None and (settled.drained or settled.state in CLOSING or not batch.open):
+        if batch is not None and (settled.drained or settled.state in CLOSING or self._has_none_of(batch)):
             self.drop(batch_id)
         if settled.drained:
             self._drained()
         self.pump_all()
+
+    def _on_moved(self, batch: BatchRun) -> None:
+        if self._batches.get(batch.id) is batch and self._has_none_of(batch):
+            self.drop(batch.id)
+        self._hungry()
+
+    def _has_none_of(self, batch: BatchRun) -> bool:
+        """Whether every line of it that was claimed is settled or gone. Not before the last is written down: what it
+        cost would be forgotten."""
+        return not batch.open and not self.journal.holds(batch.id)
 
     def drop(self, batch_id: str) -> None:
         """The batch is closing: end its calls, forget its lines. What is in the journal is still flushed."""
@@ -225,6 +259,7 @@ class Dispatcher:
         if batch is None:
             return
         batch.dropped = True
+        self._mover.drop(batch)
         if batch.timer is not None:
             batch.timer.cancel()
         for runner in self._runners.values():
@@ -261,8 +296,8 @@ class Dispatcher:
         now_s, now_ms = self._clock.mono_s(), self._clock.unix_ms()
         changed = []
         for runner in self._runners.values():
-            health = runner.health
-            until_s = health.waiting_until_s
+            pool = runner.pool
+            until_s = pool.until_s
             until_ms = None if until_s is None or until_s == float("-inf") else now_ms + int((until_s - now_s) * 1000)
             noted = self._noted.get(runner.lane.id)
             if until_ms is not None and noted is not None and noted.until_ms is not None:
@@ -270,10 +305,10 @@ class Dispatcher:
                 until_ms = noted.until_ms if abs(until_ms - noted.until_ms) < 1000 else until_ms
             lane = replace(
                 runner.lane,
-                state=health.state.value,
-                reason=health.reason,
+                state=pool.state.value,
+                reason=pool.reason,
                 until_ms=until_ms,
-                limit=runner.limiter.limit,
+                limit=pool.limit,
             )
             if lane != noted:
                 changed.append(lane)
@@ -300,7 +335,7 @@ class Dispatcher:
             await self._clock.sleep(0.05)
         for runner in self._runners.values():
             await runner.aclose()
-        flushing = asyncio.ensure_future(self.journal.drain_all())
+        flushing = asyncio.ensure_future(self._write_all())
         patience = asyncio.ensure_future(self._clock.sleep(LAST_FLUSH_S))
         await asyncio.wait({flushing, patience}, return_when=asyncio.FIRST_COMPLETED)
         for task in (flushing, patience):
@@ -309,11 +344,16 @@ class Dispatcher:
         if self.journal.stuck:
             log.error("finished lines could not be written; they will be sent again after the next start")
 
+    async def _write_all(self) -> None:
+        await self._mover.finish()
+        await self.journal.drain_all()
+
     async def aclose(self) -> None:
         """End everything at once; what is not yet settled will be sent again."""
         self._stopping = True
         for runner in self._runners.values():
             await runner.aclose()
+        await self._mover.aclose()
         await self.journal.aclose()
 
 
@@ -321,6 +361,8 @@ def _tell(lane: Lane, before: Lane | None) -> None:
     """Into the log, when the lane's state is another than before."""
     name = f"{lane.key.provider}/{lane.key.model}"
     if lane.state == ("open" if before is None else before.state):
+        if lane.state == "open" and lane.reason != (None if before is None else before.reason):
+            log.warning("lane %s: %s", name, lane.reason or "all its keys work again")
         return
     if lane.state == "open":
         log.info("lane %s is open again", name)

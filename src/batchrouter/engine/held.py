@@ -9,11 +9,14 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from batchrouter.domain.fair_share import QUANTUM, Turns
+from batchrouter.domain.first_failures import FirstFailures
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Tries
-from batchrouter.domain.shard import Claim
+from batchrouter.domain.shard import Claim, LaneKey
+from batchrouter.domain.spend import Spend
 from batchrouter.ports.clock import Timer
 
 _LAST = -1
@@ -24,7 +27,7 @@ class BatchRun:
     """One batch as this worker sees it, over all lanes.
 
     `open` counts lines that are claimed and not yet handed to the journal. `deadline_s` is monotonic. `dropped`: the
-    batch is closing; whoever still waits for something of it must let go.
+    batch is closing; whoever still waits for something of it must let go. `spend` is there for a batch with a limit.
     """
 
     __slots__ = (
@@ -36,6 +39,7 @@ class BatchRun:
         "input_keys",
         "open",
         "prefix",
+        "spend",
         "tenant_id",
         "timer",
         "weight",
@@ -53,12 +57,48 @@ class BatchRun:
         self.input_keys = (claim.input_blob_key, claim.input_index_key)
         self.open = 0
         self.dropped = False
+        self.spend: Spend | None = None
+        if claim.max_cost_nano is not None:
+            self.spend = Spend(claim.max_cost_nano, claim.cost_nano)
+
+
+class Way(NamedTuple):
+    """What fallbacks mean for lines with one provider field and model in one lane: where they go when it cannot serve
+    them, and, in a lane that stands in for another, the model they asked for and who answers (`provider/model`)."""
+
+    next: LaneKey | None
+    model: str | None = None
+    fallback: str | None = None
+
+
+class Share:
+    """One batch in one lane. `aside` has lines that wait for something else than room: while `short`, for others of
+    the batch in flight to leave some of its money; while `first.paused`, for one of them to be answered.
+
+    `leads_on`: the lane's lines of this batch have another lane to go to.
+    """
+
+    __slots__ = ("aside", "batch", "first", "leads_on", "returned", "short")
+
+    def __init__(self, batch: BatchRun, pause_after: int) -> None:
+        self.batch = batch
+        self.first = FirstFailures(pause_after)
+        self.aside: deque[tuple[Held, int]] = deque()
+        self.short = False
+        self.returned = 0
+        self.leads_on = False
+
+    @property
+    def held_back(self) -> bool:
+        return self.short or self.first.paused
 
 
 class Held:
-    """One claimed shard. Arrays are by place in the range; `rewritten` marks lines whose model must be spliced.
+    """One claimed shard. Arrays are by place in the range; `rewritten` marks lines that the wire must encode, `ways`
+    has each line's where any has one; `plain` lines have none of both, and no price to look at.
 
-    `attempts` and `tries` know only lines that were sent and have to be sent again.
+    `attempts` and `tries` know only lines that were sent and have to be sent again. `unproved` until a line of the
+    shard was answered.
     """
 
     __slots__ = (
@@ -68,23 +108,49 @@ class Held:
         "first_line",
         "lengths",
         "offsets",
+        "plain",
         "range_no",
         "rewritten",
         "shard_id",
+        "share",
         "tries",
+        "unproved",
+        "ways",
     )
 
-    def __init__(self, claim: Claim, batch: BatchRun, offsets: array[int], lengths: array[int], rewritten: int) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        share: Share,
+        offsets: array[int],
+        lengths: array[int],
+        rewritten: int,
+        ways: Sequence[Way | None] | None,
+    ) -> None:
         self.shard_id = claim.shard_id
         self.epoch = claim.epoch
-        self.batch = batch
+        self.share = share
+        self.batch = batch = share.batch
         self.range_no = claim.range_no
         self.first_line = claim.first_line
         self.offsets = offsets
         self.lengths = lengths
         self.rewritten = rewritten
+        self.ways = ways
+        self.plain = not rewritten and ways is None and batch.spend is None
+        self.unproved = not share.first.over
         self.attempts: dict[int, int] = {}
         self.tries: dict[int, Tries] = {}
+
+    def next_lane(self, place: int) -> LaneKey | None:
+        """Where that line goes when its lane cannot serve it."""
+        way = self.ways[place] if self.ways is not None else None
+        return None if way is None else way.next
+
+    def forget(self, place: int) -> None:
+        """The line is no longer ours to send."""
+        self.tries.pop(place, None)
+        self.attempts.pop(place, None)
 
 
 class _Waiting:

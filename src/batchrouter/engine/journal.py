@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 
-from batchrouter.domain.outcome import RECORD, tail
+from batchrouter.domain.cost import UNKNOWN
+from batchrouter.domain.outcome import RECORD, renew, tail
 from batchrouter.domain.shard import SegmentDraft, Settled
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.fault import told
@@ -31,11 +33,13 @@ REWRITE_MS = 6 * 3_600_000
 
 
 class _Draft:
-    __slots__ = ("bytes", "count", "model", "parts", "records", "taken")
+    __slots__ = ("bytes", "costs", "count", "model", "parts", "records", "taken")
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.records = bytearray()
+        self.costs: list[int] = []
+        """As many as records, or none while all are unknown."""
         self.bytes = 0
         self.count = 0
         self.taken = 0
@@ -43,14 +47,17 @@ class _Draft:
 
 
 class _Writing:
-    """One batch's drafts: the open one, and whether a flush is under way."""
+    """One batch's drafts: the open one, and whether a flush is under way. `held`: none may begin; `still` is set
+    when the one that was under way has ended."""
 
-    __slots__ = ("due", "duty_epoch", "flushing", "open", "waiters")
+    __slots__ = ("due", "duty_epoch", "flushing", "held", "open", "still", "waiters")
 
     def __init__(self) -> None:
         self.open = _Draft()
         self.flushing = False
         self.due = False
+        self.held = False
+        self.still: asyncio.Future[None] | None = None
         self.duty_epoch: int | None = None
         self.waiters: list[asyncio.Future[None]] = []
 
@@ -89,8 +96,21 @@ class Journal:
         """Whether finished lines of any batch cannot be written at the moment."""
         return bool(self._stuck)
 
-    def add(self, batch_id: str, text: bytes, fields: Fields, taken: int, model: str | None = None) -> None:
-        """One finished line: its JSONL text and the fields of its record up to `offset`.
+    def holds(self, batch_id: str) -> bool:
+        """Whether lines of that batch wait for a flush that has not begun."""
+        writing = self._batches.get(batch_id)
+        return writing is not None and writing.open.count > 0
+
+    def add(
+        self,
+        batch_id: str,
+        text: bytes,
+        fields: Fields,
+        taken: int,
+        model: str | None = None,
+        cost_nano: int = UNKNOWN,
+    ) -> None:
+        """One finished line: its JSONL text, the fields of its record up to `offset`, and what it cost.
 
         `taken` bytes of the budget become the journal's to give back.
         """
@@ -101,6 +121,10 @@ class Journal:
         size = len(text)
         draft.records += RECORD.pack(*fields, draft.bytes, size)  # first: a number that does not fit changes nothing
         draft.parts.append(text)
+        if draft.costs:
+            draft.costs.append(cost_nano)
+        elif cost_nano >= 0:
+            draft.costs = [UNKNOWN] * draft.count + [cost_nano]
         draft.bytes += size
         draft.count += 1
         draft.taken += taken
@@ -126,6 +150,26 @@ class Journal:
         writing.waiters.append(waiter)
         self._begin(batch_id, writing)
         await waiter
+
+    async def hold(self, batch_id: str) -> None:
+        """Returns when no flush of the batch is under way; until `go_on` none begins, and what is added waits. One
+        caller at a time."""
+        writing = self._batches.setdefault(batch_id, _Writing())
+        writing.held = True
+        if writing.flushing:
+            writing.still = asyncio.get_running_loop().create_future()
+            await writing.still
+
+    def go_on(self, batch_id: str, epochs: Mapping[int, int]) -> None:
+        """The end of `hold`. What waits to be written of these shards is written under these epochs."""
+        writing = self._batches[batch_id]
+        writing.held, writing.still = False, None
+        renew(writing.open.records, epochs)
+        if writing.open.count or writing.waiters:
+            if writing.due or writing.waiters:  # else the timer runs
+                self._begin(batch_id, writing)
+        elif not writing.flushing and writing.duty_epoch is None:
+            del self._batches[batch_id]
 
     async def drain_all(self) -> None:
         await asyncio.gather(*(self.drain(batch_id) for batch_id in list(self._batches)))
@@ -159,7 +203,7 @@ class Journal:
             self._begin(batch_id, writing)
 
     def _begin(self, batch_id: str, writing: _Writing) -> None:
-        if writing.flushing:
+        if writing.flushing or writing.held:
             writing.due = True
             return
         if not writing.open.count and not writing.waiters:
@@ -184,10 +228,13 @@ class Journal:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-            if not writing.waiters and not (writing.open.count and writing.due):
+            if writing.held or (not writing.waiters and not (writing.open.count and writing.due)):
                 break
         writing.flushing = False
-        if writing.open.count:
+        if writing.held:
+            if writing.still is not None and not writing.still.done():
+                writing.still.set_result(None)
+        elif writing.open.count:
             if self._timer is None:
                 self._timer = self._clock.call_at(self._clock.mono_s() + self._settings.flush_s, self._on_timer)
         elif self._batches.get(batch_id) is writing and writing.duty_epoch is None:
@@ -212,6 +259,7 @@ class Journal:
             data=data,
             duty_epoch=duty_epoch,
             model=draft.model,
+            costs=struct.pack(f"<{draft.count}q", *draft.costs) if draft.costs else b"",
         )
         wait_s = RETRY_FIRST_S
         written_ms: int | None = None

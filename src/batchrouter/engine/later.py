@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from batchrouter.engine.held import Held
 
@@ -33,10 +34,15 @@ class Later:
         return lines
 
     def drop(self, batch_id: str) -> None:
-        kept = [entry for entry in self._lines if entry[2].batch.id != batch_id]
-        if len(kept) != len(self._lines):
-            heapq.heapify(kept)
-            self._lines = kept
+        self.take(lambda held, place: held.batch.id == batch_id)
+
+    def take(self, wanted: Callable[[Held, int], bool]) -> list[tuple[Held, int]]:
+        """Take out all lines that are wanted, due or not."""
+        taken = [(held, place) for _, _, held, place in self._lines if wanted(held, place)]
+        if taken:
+            self._lines = [entry for entry in self._lines if not wanted(entry[2], entry[3])]
+            heapq.heapify(self._lines)
+        return taken
 
     def add_loads(self, loads: dict[str, tuple[int, int]]) -> None:
         """Count them into (in flight, retrying) by batch."""

@@ -10,7 +10,7 @@ from batchrouter.ports.transport import Call
 
 
 class Owner(Protocol):
-    """Who hears how a call goes on and how it ended."""
+    """Who sent the line, and hears how its call goes on and how it ended."""
 
     def on_more(self, line: LineCall) -> None:
         """The reply outgrew its part of the budget: `spare` is below zero by what is missing."""
@@ -20,10 +20,28 @@ class Owner(Protocol):
 
     def on_failure(self, line: LineCall, error: TransportError) -> None: ...
 
+    def forget(self, line: LineCall, now_s: float) -> None:
+        """End the call; nobody will hear of it."""
+        ...
+
+
+class More:
+    """What only few lines have: `note` is the wire's own, for `decode`; `told` the value of the output line's member
+    `batchrouter`; `most_nano` what the call may cost at most, for a batch with a `max_cost`, `reserved` whether that
+    has been set apart."""
+
+    __slots__ = ("most_nano", "note", "reserved", "told")
+
+    def __init__(self, note: object | None, told: bytes | None, most_nano: int) -> None:
+        self.note = note
+        self.told = told
+        self.most_nano = most_nano
+        self.reserved = False
+
 
 class LineCall:
     """A `Sink`. `taken` is what it holds of the byte budget, `spare` the part of it that its reply has not used yet;
-    `attempts` counts requests sent, this one included."""
+    `attempts` counts requests sent, this one included. `owner` and `sent_s` are set by whoever sends it."""
 
     __slots__ = (
         "attempts",
@@ -33,6 +51,7 @@ class LineCall:
         "custom_id",
         "headers",
         "held",
+        "more",
         "owner",
         "place",
         "sent_s",
@@ -41,13 +60,17 @@ class LineCall:
         "taken",
     )
 
-    def __init__(self, owner: Owner, held: Held, place: int, custom_id: bytes, body: bytes, taken: int) -> None:
-        self.owner = owner
+    owner: Owner
+
+    def __init__(
+        self, held: Held, place: int, custom_id: bytes, body: bytes, taken: int, more: More | None = None
+    ) -> None:
         self.held = held
         self.place = place
         self.custom_id = custom_id
         self.body = body
         self.taken = taken
+        self.more = more
         self.spare = taken - len(body)
         self.attempts = 0
         self.sent_s = 0.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from batchrouter.domain.outcome import Outcome
 from batchrouter.domain.output_line import error_line, response_line
 from batchrouter.engine.line_call import LineCall
-from batchrouter.errors import TransportError
+from batchrouter.errors import LineRefused, TransportError
 from batchrouter.providers.base import Reply
 
 Fields = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
@@ -29,11 +31,12 @@ def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s
     held, status, attempts = line.held, line.status, line.attempts
     number = held.first_line + line.place
     prefix = held.batch.prefix
+    told = None if line.more is None else line.more.told
     if reply.usable:
         request_id = _request_id(line.headers)
-        text = response_line(prefix, number, attempts, line.custom_id, status, reply.body, request_id)
+        text = response_line(prefix, number, attempts, line.custom_id, status, reply.body, request_id, told)
     else:
-        text = error_line(prefix, number, line.custom_id, _NOT_JSON)
+        text = error_line(prefix, number, line.custom_id, _NOT_JSON, told)
     tokens_in, tokens_cached, tokens_out, tokens_reasoning = reply.tokens
     return text, (
         number,
@@ -58,23 +61,34 @@ def of_error(line: LineCall, error: TransportError, lane_id: int, now_s: float) 
     held = line.held
     number = held.first_line + line.place
     code = _TRANSPORT_CODES.get(type(error).__name__, "connection_error")
-    told = msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
-    text = error_line(held.batch.prefix, number, line.custom_id, told)
-    latency_ms = _latency_ms(line, now_s)
-    attempts = min(line.attempts, _U16)
-    fields = (
-        number,
-        held.range_no,
-        held.shard_id,
-        held.epoch,
-        int(Outcome.FAILED),
-        0,
-        0,
-        attempts,
-        latency_ms,
-        lane_id,
-    )
-    return text, (*fields, 0, 0, 0, 0)
+    why = msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
+    told = None if line.more is None else line.more.told
+    text = error_line(held.batch.prefix, number, line.custom_id, why, told)
+    return text, _failed(line, 0, lane_id, _latency_ms(line, now_s))
+
+
+def of_refusal(line: LineCall, refusal: LineRefused, lane_id: int) -> tuple[bytes, Fields]:
+    """The line ends by our own word, in the form in which its upstream would have refused it."""
+    held = line.held
+    error = {
+        "message": refusal.message,
+        "type": "invalid_request_error",
+        "param": refusal.param,
+        "code": refusal.code,
+    }
+    body = json.dumps({"error": error}).encode()  # in ASCII, so that no line break of any kind gets in
+    told = None if line.more is None else line.more.told
+    number = held.first_line + line.place
+    text = response_line(held.batch.prefix, number, line.attempts, line.custom_id, refusal.status, body, None, told)
+    return text, _failed(line, refusal.status, lane_id, 0)
+
+
+def _failed(line: LineCall, status: int, lane_id: int, latency_ms: int) -> Fields:
+    held = line.held
+    number, attempts = held.first_line + line.place, min(line.attempts, _U16)
+    failed = int(Outcome.FAILED)
+    home = (number, held.range_no, held.shard_id, held.epoch)
+    return (*home, failed, 0, status, attempts, latency_ms, lane_id, 0, 0, 0, 0)
 
 
 def _latency_ms(line: LineCall, now_s: float) -> int:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import logging
 from array import array
 from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.cost import RateCard
+from batchrouter.domain.fallback import next_lane, stands_in
 from batchrouter.domain.line import decode_line
-from batchrouter.domain.shard import Claim
+from batchrouter.domain.output_line import extension
+from batchrouter.domain.routing import Resolved
+from batchrouter.domain.shard import Claim, LaneKey
+from batchrouter.domain.spend import most_tokens
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.fault import told
-from batchrouter.engine.held import BatchRun, Held, LaneQueue
-from batchrouter.engine.input import Inputs
-from batchrouter.engine.line_call import LineCall, Owner
-from batchrouter.errors import BatchRouterError
-from batchrouter.providers.base import Wire
+from batchrouter.engine.held import Held, LaneQueue, Share, Way
+from batchrouter.engine.line_call import LineCall, More
+from batchrouter.errors import BatchRouterError, LineRefused
+from batchrouter.input import Inputs
+from batchrouter.providers.base import Encoded, Wire
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +30,36 @@ LOAD_MAX = 1024
 """Lines for one visit to the disk."""
 
 
+class Loaded(NamedTuple):
+    """What a visit to the disk brought: `taken` lines left the queue; `unread` ones could not be read now; `broken`
+    ones raised what nobody foresaw; `refused` ones are not for this upstream. The last two have their part of the
+    budget, and no body to send."""
+
+    taken: int
+    unread: list[tuple[Held, int]]
+    broken: list[LineCall]
+    refused: list[tuple[LineCall, LineRefused]]
+
+
 class Loader:
     """`ready` lines have their bytes and their part of the budget; `bytes` is what the lane has of it in all."""
 
-    def __init__(self, owner: Owner, model: str, wire: Wire, inputs: Inputs, budget: Budget) -> None:
-        self._owner = owner
-        self._model = model
+    def __init__(
+        self,
+        key: LaneKey,
+        wire: Wire,
+        card: RateCard | None,
+        fallbacks: Callable[[str, str], Sequence[Resolved]],
+        inputs: Inputs,
+        budget: Budget,
+    ) -> None:
+        self._key = key
         self._wire = wire
+        self._card = card
+        self._fallbacks = fallbacks
         self._inputs = inputs
         self._budget = budget
+        self._ways: dict[tuple[str, str], Way | None] = {}
         self.queue = LaneQueue()
         self.ready: deque[LineCall] = deque()
         self.bytes = 0
@@ -41,30 +69,55 @@ class Loader:
         """Lines claimed and not yet sent."""
         return self.queue.count + len(self.ready)
 
-    async def accept(self, claim: Claim, batch: BatchRun) -> None:
+    # --- taking shards in -----------------------------------------------------------------------------------------
+
+    async def accept(self, claim: Claim, share: Share) -> None:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
         source = await self._inputs.get(claim.input_blob_key, claim.input_index_key)
         columns = await source.columns(claim.first_line, claim.lines)
-        if batch.dropped:
+        if share.batch.dropped:
             return
+        names = source.names
         places = list(bitmap.members(claim.pending))
-        names = source.names.models
-        renamed = {model for model in set(columns.models) if names[model] != self._model}
-        rewritten = bitmap.of(place for place in places if columns.models[place] in renamed) if renamed else 0
-        held = Held(claim, batch, array("Q", columns.offsets), array("I", columns.lengths), rewritten)
-        self.queue.add(held, places, columns.prefixes)
+        if self._wire.passes(claim.endpoint):
+            renamed = {model for model in set(columns.models) if names.models[model] != self._key.model}
+            rewritten = bitmap.of(place for place in places if columns.models[place] in renamed) if renamed else 0
+        else:
+            rewritten = bitmap.full(claim.lines)
+        asked = zip(columns.providers, columns.models, strict=True)
+        ways = {each: self._way(names.providers[each[0]], names.models[each[1]]) for each in set(asked)}
+        of_each: list[Way | None] | None = None
+        if any(ways.values()):
+            of_each = [ways[each] for each in zip(columns.providers, columns.models, strict=True)]
+            share.leads_on = share.leads_on or any(way is not None and way.next is not None for way in of_each)
+        held = Held(claim, share, array("Q", columns.offsets), array("I", columns.lengths), rewritten, of_each)
+        if share.held_back:
+            share.aside.extend((held, place) for place in places)
+        else:
+            self.queue.add(held, places, columns.prefixes)
+
+    def _way(self, field: str, model: str) -> Way | None:
+        """What fallbacks mean here for lines with that provider field and model."""
+        asked = (field, model)
+        if asked not in self._ways:
+            chain = self._fallbacks(field, model)
+            way = None
+            if chain:
+                onward = next_lane(chain, self._key)
+                here = f"{self._key.provider}/{self._key.model}"
+                way = Way(onward, model, here) if stands_in(chain, self._key) else Way(onward)
+            self._ways[asked] = way
+        return self._ways[asked]
+
+    # --- making lines ready ---------------------------------------------------------------------------------------
 
     def has_room(self) -> bool:
         """Whether something waits, and the budget has room for the line that is next."""
         line = self.queue.peek()
         return line is not None and self._budget.room(self.bytes, line[0].lengths[line[1]])
 
-    async def load(self, wanted: int) -> tuple[int, list[tuple[Held, int]], list[LineCall]]:
-        """Make up to `wanted` lines ready, of whichever batches have their turn; fewer when the budget is full.
-
-        Returns how many were taken from the queue, which of them could not be read now, and those whose reading
-        raised what nobody foresaw: they still have their part of the budget.
-        """
+    async def load(self, wanted: int) -> Loaded:
+        """Make up to `wanted` lines ready, of whichever batches have their turn; fewer when the budget is full."""
         taken = self._take(min(LOAD_MAX, wanted))
         by_input: dict[tuple[str, str], list[int]] = {}
         for number, (held, _, _) in enumerate(taken):
@@ -78,38 +131,77 @@ class Loader:
             except Exception as error:
                 batch_id = taken[numbers[0]][0].batch.id
                 log.error("%d lines of %s could not be read (%s)", len(numbers), batch_id, told(error))
-        unread: list[tuple[Held, int]] = []
-        broken: list[LineCall] = []
+        loaded = Loaded(len(taken), [], [], [])
         for number, (held, place, reserved) in enumerate(taken):
             if held.batch.dropped or number not in lines:
                 self.give(reserved)
                 if not held.batch.dropped:
-                    unread.append((held, place))
+                    loaded.unread.append((held, place))
                 continue
-            custom_id, body, fault = b"null", b"", False
+            custom_id, body, more = b"null", b"", None
+            fault: Exception | None = None
             try:
                 custom_id, body = decode_line(lines[number])
-                if held.rewritten >> place & 1:
-                    body = self._wire.encode(held.batch.endpoint, body).body
+                if not held.plain:
+                    body, more = self._prepare(held, place, body)
+            except LineRefused as refusal:
+                fault = refusal
             except Exception as error:
                 log.error("a line of %s could not be made ready (%s)", held.batch.id, told(error))
                 if isinstance(error, BatchRouterError):
                     self.give(reserved)
-                    unread.append((held, place))
+                    loaded.unread.append((held, place))
                     continue
-                fault = True
-            line = LineCall(self._owner, held, place, custom_id, body, reserved)
+                fault = error
+            line = LineCall(held, place, custom_id, body, reserved, more)
             if held.attempts:
                 line.attempts = held.attempts.pop(place, 0)
-            (broken if fault else self.ready).append(line)
-        return len(taken), unread, broken
+            if fault is None:
+                self.ready.append(line)
+            elif isinstance(fault, LineRefused):
+                loaded.refused.append((line, fault))
+            else:
+                loaded.broken.append(line)
+        return loaded
+
+    def _prepare(self, held: Held, place: int, body: bytes) -> tuple[bytes, More | None]:
+        """The body as it is sent, and what must be known of it. Raises `LineRefused`."""
+        endpoint, spend = held.batch.endpoint, held.batch.spend
+        most_nano = 0
+        encoded = self._wire.encode(endpoint, body) if held.rewritten >> place & 1 else Encoded(body)
+        sent, note, dropped = encoded
+        if spend is not None:
+            if self._card is None:
+                name = f"{self._key.provider}/{self._key.model}"
+                raise LineRefused(
+                    f"The batch has a max_cost, and the price of {name} is not known.", code="price_unknown"
+                )
+            # The bounds of the body that is sent; but in the line's own a picture is easier to tell.
+            output = most_tokens(endpoint, sent)[1]
+            most_nano = self._card.most(most_tokens(endpoint, body)[0], output)
+        way = held.ways[place] if held.ways is not None else None
+        people = extension(dropped) if way is None else extension(dropped, way.model, way.fallback)
+        if note is None and people is None and not most_nano:
+            return sent, None
+        return sent, More(note, people, most_nano)
+
+    # --- giving up ------------------------------------------------------------------------------------------------
 
     def drop(self, batch_id: str) -> None:
         """Forget the batch's lines, queued or ready."""
-        self.queue.take_all(batch_id)
+        self.take_back(batch_id)
+
+    def take_back(self, batch_id: str) -> list[tuple[Held, int]]:
+        """The batch's lines, ready and queued, in the order in which they would have been sent; they are here no
+        more, and those that were ready have given their bytes up."""
+        lines: list[tuple[Held, int]] = []
         for line in [line for line in self.ready if line.held.batch.id == batch_id]:
             self.ready.remove(line)
+            lines.append((line.held, line.place))
+            if line.attempts:
+                line.held.attempts[line.place] = line.attempts
             self.release(line)
+        return lines + self.queue.take_all(batch_id)
 
     def release(self, line: LineCall) -> None:
         """The line gives its bytes up."""

@@ -542,9 +542,14 @@ class House:
         assert dispatcher._budget.used == 0
         assert dispatcher._batches == {}
         assert dispatcher.journal._batches == {}
+        assert dispatcher._mover._leaving == {}
+        assert dispatcher._mover._task is None
         for runner in dispatcher._runners.values():
             assert runner.loader.bytes == 0
-            assert runner.limiter.in_flight == runner.in_flight == runner.retrying == runner.loader.queue.count == 0
+            assert {member.limiter.in_flight for member in runner.pool.members} == {0}
+            assert runner.in_flight == runner.retrying == runner.loader.queue.count == 0
+            assert not runner._held_back
+            assert runner._shares == {}
             assert not runner.loader.ready
             assert runner.loader.queue.held() == []
             assert runner._loading is None

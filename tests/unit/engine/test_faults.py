@@ -11,7 +11,7 @@ import pytest
 
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.retry import RetrySettings
-from batchrouter.engine import lane_runner, loader
+from batchrouter.engine import loader, member
 from batchrouter.engine.fold import GROUP_BYTES
 from batchrouter.errors import BatchRouterError, StoreError, TransportError
 from batchrouter.providers.openai import OpenAIWire
@@ -58,7 +58,7 @@ async def test_a_reply_that_raises_is_tried_again_and_fails_in_the_end(
 
 async def test_a_failure_that_raises_strands_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House(lambda body: echo(body, delay_s=0.1) if len(house.log) > 3 else Answer(error=TransportError("gone")))
-    classify = lane_runner.classify
+    classify = member.classify
     fault = Once(2, b"")
 
     def raising(*args: Any, **more: Any) -> Any:
@@ -66,7 +66,7 @@ async def test_a_failure_that_raises_strands_nothing(monkeypatch: pytest.MonkeyP
             fault(b"")
         return classify(*args, **more)
 
-    monkeypatch.setattr(lane_runner, "classify", raising)
+    monkeypatch.setattr(member, "classify", raising)
     await house.new_worker()
     batch_id = await house.create(chat(5))
     await house.run(batch_id)

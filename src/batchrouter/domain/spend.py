@@ -1,0 +1,84 @@
+"""What a batch may still cost: settled lines at what they cost, lines in flight at the most that they can cost.
+
+So that `max_cost` is never passed, a line is sent only when the sum with its own most stays within it. What was
+reserved and not used comes back when the line ends. As exact as the numbers that it is given: an answer that no
+`max_tokens` bounds may be longer than was assumed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from batchrouter.domain.cost import NANO
+from batchrouter.domain.estimate import most_output
+
+ASSUMED_OUTPUT = 8192
+"""Tokens that an answer is taken to have at most when its request sets no bound."""
+TOKEN_BYTES = 3
+"""Bytes of JSON a token at least, over a whole request: English has about four, Chinese three a character."""
+PICTURE_TOKENS = 5000
+"""What an image or a sound inside a body is taken to have instead of its bytes; a large image has about 1,600."""
+
+# In base64, whose / may be escaped. No text has so long a word.
+_LONG_MIN = 2000
+_LONG = re.compile(rb"[A-Za-z0-9+/\\]{%d,}" % _LONG_MIN)
+_PDF = b"JVBERi"  # %PDF in base64; its tokens are those of its text
+_NO_OUTPUT = ("/embeddings", "/moderations")
+
+
+class Spend:
+    """One batch's limit, as one worker keeps it. In billionths of a dollar."""
+
+    __slots__ = ("limit_nano", "reserved_nano", "returned", "spent_nano")
+
+    def __init__(self, limit_nano: int, spent_nano: int) -> None:
+        """`spent_nano`: what the batch has cost so far, as the store knows it."""
+        self.limit_nano = limit_nano
+        self.spent_nano = spent_nano
+        self.reserved_nano = 0
+        self.returned = 0
+        """How many reservations came back so far: another number means another try for those that did not fit."""
+
+    def hear(self, spent_nano: int) -> None:
+        """The store's sum at a later moment: others may have spent too."""
+        self.spent_nano = max(self.spent_nano, spent_nano)
+
+    def reserve(self, most_nano: int) -> bool:
+        """Take the most that a line can cost, before it is sent. False: it does not fit, nothing was taken."""
+        if self.spent_nano + self.reserved_nano + most_nano > self.limit_nano:
+            return False
+        self.reserved_nano += most_nano
+        return True
+
+    def give_back(self, most_nano: int) -> None:
+        """A call ended for which that was reserved."""
+        self.reserved_nano -= most_nano
+        self.returned += 1
+
+    def spend(self, cost_nano: int) -> None:
+        """A line was settled at that cost."""
+        self.spent_nano += max(0, cost_nano)
+
+
+def dollars(nano: int) -> str:
+    """For people: `$12.50`, `$0.000045`."""
+    whole, part = divmod(nano, NANO)
+    return f"${whole}.{f'{part:09d}'.rstrip('0').ljust(2, '0')}"
+
+
+def most_tokens(endpoint: str, body: bytes) -> tuple[int, int]:
+    """(input, output): the most tokens that a request with this body may take, for `RateCard.most`."""
+    if endpoint.endswith(_NO_OUTPUT):
+        return _most_input(body), 0
+    output = most_output(body)
+    return _most_input(body), ASSUMED_OUTPUT if output is None else output
+
+
+def _most_input(body: bytes) -> int:
+    size, pictures = len(body), 0
+    if size > _LONG_MIN:
+        for found in _LONG.finditer(body):
+            if not body.startswith(_PDF, found.start()):
+                pictures += 1
+                size -= found.end() - found.start()
+    return -(-size // TOKEN_BYTES) + pictures * PICTURE_TOKENS
