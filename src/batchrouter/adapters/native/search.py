@@ -1,0 +1,52 @@
+"""A provider's list of jobs, read back in time as far as a job of ours can stand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from batchrouter.adapters.native.job_object import time_ms
+from batchrouter.errors import NativeUnknown
+
+PAGE = 100
+"""Jobs on a page: the most that OpenAI gives."""
+PAGES_MAX = 100
+SLACK_MS = 15 * 60_000
+"""How far the provider's clock may be behind ours."""
+
+
+class Page(NamedTuple):
+    """`jobs` with the times of their creation (None: not told). `next` asks for the page behind it, None where there is
+    none. `ordered`: newest first."""
+
+    jobs: Sequence[tuple[dict[str, Any], int | None]]
+    next: str | None
+    ordered: bool = True
+
+    @classmethod
+    def of(cls, jobs: Sequence[object], created: str, next: object, *, ordered: bool = True) -> Page:
+        """Of the jobs of a reply, with the name of the member that tells when they were made."""
+        known = [(job, time_ms(job.get(created))) for job in jobs if isinstance(job, dict) and "id" in job]
+        return cls(known, next if isinstance(next, str) and next else None, ordered)
+
+
+async def newest_first(
+    page: Callable[[str | None], Awaitable[Page]], sent_ms: int
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The jobs that were made since `sent_ms`. Raises `NativeUnknown` if they are too many to be looked through, or
+    the list leads nowhere: then nobody knows whether there is one."""
+    since_ms, after = sent_ms - SLACK_MS, None
+    asked: set[str | None] = set()
+    while after not in asked and len(asked) < PAGES_MAX:
+        asked.add(after)
+        found = await page(after)
+        older = False
+        for job, created_ms in found.jobs:
+            if created_ms is None or created_ms >= since_ms:
+                yield job
+            else:
+                older = True
+        if found.next is None or (older and found.ordered):
+            return
+        after = found.next
+    raise NativeUnknown("the provider's list of jobs has no end that can be reached")
