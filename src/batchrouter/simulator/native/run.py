@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from batchrouter.simulator.answers import error_body, expected_key, model_of
@@ -245,4 +246,4 @@ def with_model(body: bytes, model: str) -> bytes:
         return body
     rest = body.lstrip()[1:].lstrip()
     comma = b"" if rest.startswith(b"}") else b","
-    return b'{"model":"%b"%b%b' % (model.encode(), comma, rest)
+    return b'{"model":%b%b%b' % (msgspec.json.encode(model), comma, rest)
