@@ -16,6 +16,7 @@ from batchrouter.domain.job import NativeFacts
 from batchrouter.domain.lane_choice import Mode
 from batchrouter.errors import ConfigError
 from batchrouter.providers.hosts import COMPATIBLE, HOSTS, Host, at_home, host_at, host_named
+from batchrouter.providers.request_head import RequestHead
 from batchrouter.providers.rules import matches
 
 
@@ -148,11 +149,18 @@ def _key(
         raise ConfigError(
             f"{where}.api_key has a line break, a space at an end, or a character that no header may have"
         )
+    headers = {**provider.headers, **key.headers}
+    try:
+        RequestHead(base_url, row.key_fields(api_key), headers)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if api_key is None and at_home(row, base_url) and row.auth_header not in {name.lower() for name in headers}:
+        raise ConfigError(f"{where} has no key; give it an api_key or set the variable {row.key_env[0]}")
     return KeyConfig(
         name=key.name or name,
         api_key=api_key,
         base_url=base_url,
-        headers={**provider.headers, **key.headers},
+        headers=headers,
         rpm=key.rpm or provider.rpm,
         tpm=key.tpm or provider.tpm,
         batch=key.batch,
