@@ -81,6 +81,7 @@ class Embedded:
         )
         self.worker = Worker(
             ledger=self._store.ledger,
+            jobs=self._store.jobs,
             calls=self._calls,
             blobs=self._blobs,
             wake=self._wake,

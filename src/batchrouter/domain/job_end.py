@@ -34,7 +34,7 @@ class Why(StrEnum):
 
 
 _WHY = {why.value: why for why in Why}
-_WAITS = frozenset({Why.LIMIT, Why.PAUSED, Why.CHANGED})
+_WAITS = frozenset({Why.LIMIT, Why.PAUSED})
 _REALTIME = frozenset({Why.OVERTAKEN, Why.REFUSED})
 
 
@@ -60,12 +60,12 @@ def lane_after(
     margin_s: float,
 ) -> LaneMode:
     """Where the `lines` lines go that a job left. `earlier`: the reasons of all jobs that the batch had in this lane
-    before. What only has to wait stays in the lane, while there is time; what the provider did not finish is given to
-    it once more if that is worth it."""
+    before. What only has to wait stays in the lane, while there is time; what has to be planned anew stays once; what
+    the provider did not finish is given to it once more if that is worth it."""
     before = {why_of(text) for text in earlier}
     if why in _REALTIME or Why.REFUSED in before or (why not in _WAITS and why in before):
         options = replace(options, batch=False)
-    elif why in _WAITS:
+    elif why in _WAITS or why is Why.CHANGED:
         options = replace(options, mode=Mode.BATCH)
     wish = Mode.REALTIME if why is Why.OVERTAKEN else None
     return choose(wish, options, endpoint=endpoint, lines=lines, rest=rest, left_s=left_s, margin_s=margin_s)

@@ -8,7 +8,7 @@ from batchrouter.domain.retry import Kind, classify
 
 # Codes in lower case: OpenAI's and Azure's for enqueued tokens, Azure's for the number of jobs (`providers.md` 1.1).
 _LIMIT_CODES = frozenset({"token_limit_exceeded", "too_many_tasks"})
-_LIMIT_WORD = "enqueued"
+_LIMIT_WORD, _TOKEN_WORD = "enqueued", "token"
 _MAY_HAVE_HAPPENED = frozenset({0, 408, 409, 425, 499})
 _OVERLOADED = 529
 """Anthropic's own word for no room, which no proxy says."""
@@ -64,3 +64,8 @@ def of_question(status: int, code: str | None) -> Refusal:
 def is_limit(code: str | None) -> bool:
     lower = (code or "").lower()
     return lower in _LIMIT_CODES or _LIMIT_WORD in lower
+
+
+def is_token_limit(code: str | None) -> bool:
+    """Whether the limit is one of tokens; else it is one of jobs."""
+    return _TOKEN_WORD in (code or "").lower()

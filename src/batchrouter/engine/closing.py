@@ -47,6 +47,12 @@ class Closer:
         self._settings = settings
         self._worker = worker
 
+    def waits(self, duty: Duty) -> bool:
+        """Whether a closed batch still gives its native jobs time: cancelled, they hand over what they finished."""
+        if not duty.open_jobs or duty.sealed or duty.closing_ms is None or duty.closing is BatchEvent.COMPLETE:
+            return False
+        return self._clock.unix_ms() - duty.closing_ms < self._settings.cancel_wait_s * 1000
+
     async def finish(self, duty: Duty) -> bool:
         """From a closed batch (`finalizing` or `cancelling`, planned) to its end. False: another had ended it."""
         await self._let_flushes_land(duty)

@@ -15,8 +15,9 @@ class EngineSettings:
     """`alone`: the folder lock proves that no other worker lives.
 
     `overtake_margin_s`: how long before real time must begin a native job is cancelled at the latest;
-    `cancel_wait_s`: how long a closing batch waits for the finished lines of its jobs; `pause_after_failures`: when so
-    many first lines of a batch in a lane failed the same way, and none did not, the rest waits (0: never).
+    `cancel_wait_s`: how long a closing batch waits for the finished lines of its jobs; `lost_create_s`: how long the
+    provider's list must have shown nothing before a job that may have been made is made again; `pause_after_failures`:
+    when so many first lines of a batch in a lane failed the same way, and none did not, the rest waits (0: never).
 
     `flush_s` and `flush_bytes` bound a segment; one of at most `inline_bytes` lives in its database row. `budget_bytes`
     bounds requests, replies and unflushed lines together.
@@ -37,4 +38,5 @@ class EngineSettings:
     retry: RetrySettings = field(default_factory=RetrySettings)
     overtake_margin_s: float = 900.0
     cancel_wait_s: float = 600.0
+    lost_create_s: float = 180.0
     pause_after_failures: int = 100

@@ -19,6 +19,9 @@ from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.fault import told
 from batchrouter.engine.fold import Folder
 from batchrouter.engine.ingest import decide
+from batchrouter.engine.input import Inputs
+from batchrouter.engine.jobs.loop import NativeJobs
+from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
@@ -28,6 +31,7 @@ from batchrouter.errors import BatchRouterError, StaleLease
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
+from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 from batchrouter.ports.wake import Wake
 
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 
 DUTIES_AT_ONCE = 16
 FAULT_WAIT_S = 1.0
+AWAIT_S = 1.0
 FOLDS_BESIDE, FOLDS_ALONE = 2, 8
 """Ranges folded in one round, while batches run here and while none does. Beside a lane that sends 1,000 lines a
 second, two a second keep up; faster ones are folded behind."""
@@ -47,6 +52,7 @@ class Worker:
         self,
         *,
         ledger: Ledger,
+        jobs: JobLedger,
         calls: Calls,
         blobs: Blobs,
         wake: Wake,
@@ -57,6 +63,7 @@ class Worker:
         upstreams: Upstreams,
     ) -> None:
         self._ledger = ledger
+        self._job_ledger = jobs
         self._calls = calls
         self._blobs = blobs
         self._wake = wake
@@ -67,9 +74,12 @@ class Worker:
         self._upstreams = upstreams
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
+        self._job_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._failing: set[str] = set()
         self._under_way: dict[str, asyncio.Task[bool]] = {}
+        self._awaiting: dict[str, float] = {}
+        """Closing batches that wait for their native jobs, and when they are looked at again."""
         self._anew: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.traffic = Traffic()
@@ -103,6 +113,25 @@ class Worker:
             self._settings,
             self.id,
         )
+        self.jobs = NativeJobs(
+            JobTools(
+                ledger=self._ledger,
+                jobs=self._job_ledger,
+                calls=self._calls,
+                inputs=Inputs(self._blobs),
+                clock=self._clock,
+                chance=self._chance,
+                journal=self.dispatcher.journal,
+                settings=self._settings,
+                worker=self.id,
+            ),
+            self._upstreams,
+            held=self._lease.held,
+            may_send=self.dispatcher.may_send,
+            hurry=self._job_now.set,
+            on_moved=self._claim_now.set,
+            on_ended=self._on_job_ended,
+        )
         self.folder = Folder(self._ledger, self._calls, self._blobs, self._chance)
         self.sweeper = Sweeper(self._ledger, self._calls, self._blobs, self._clock, self._settings.linger_ms)
 
@@ -124,6 +153,7 @@ class Worker:
             asyncio.create_task(self._listen(), name="listen"),
             self._loop_of("duties", self._duty_now, every_s, self._all_duties),
             self._loop_of("claims", self._claim_now, every_s, self.claims_once),
+            self._loop_of("jobs", self._job_now, every_s, self._all_jobs),
             self._loop_of("folds", asyncio.Event(), every_s, self._all_folds),
             self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
             self._loop_of("ticks", asyncio.Event(), min(1.0, every_s), self.tick),
@@ -136,7 +166,7 @@ class Worker:
         for task in (*self._tasks, *self._under_way.values()):
             if task.get_name() != "ticks":
                 task.cancel()
-        await self.dispatcher.drain(grace_s)
+        await asyncio.gather(self.jobs.drain(grace_s), self.dispatcher.drain(grace_s))
         await self.aclose()
         await self._calls.write(self._ledger.resign, self.id)
 
@@ -150,6 +180,7 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         await asyncio.get_running_loop().run_in_executor(None, self._lease.stop)
+        await self.jobs.aclose()
         await self.dispatcher.aclose()
 
     # --- the parts ----------------------------------------------------------------------------------------------------
@@ -163,13 +194,15 @@ class Worker:
         room = DUTIES_AT_ONCE - len(self._under_way)
         if room <= 0:
             return []
+        now_s = self._clock.mono_s()
+        self._awaiting = {batch_id: until_s for batch_id, until_s in self._awaiting.items() if until_s > now_s}
         # Those that failed are told again, oldest first: they must not be all that is told.
         duties = await self._calls.write(
             self._ledger.take_duties,
             self.id,
             self._clock.unix_ms(),
             room + len(self._failing),
-            frozenset(self._under_way),
+            self._under_way.keys() | self._awaiting.keys(),
         )
         self._failing &= {duty.batch_id for duty in duties} | self._under_way.keys()
         tasks = []
@@ -215,6 +248,10 @@ class Worker:
                 return True
             case BatchState.FINALIZING | BatchState.CANCELLING:
                 self.dispatcher.drop(duty.batch_id)
+                if self.closer.waits(duty):
+                    self._awaiting[duty.batch_id] = self._clock.mono_s() + AWAIT_S
+                    self._job_now.set()
+                    return False
                 finished = await self.closer.finish(duty)
                 if finished:
                     log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
@@ -232,22 +269,35 @@ class Worker:
             log.info("%s failed: its file has %d errors", duty.batch_id, len(decision.errors))
         else:
             log.info("%s is planned: %d lines", duty.batch_id, decision.total)
+            self._job_now.set()
         return True
 
     async def claims_once(self) -> int:
         return await self.dispatcher.claim()
 
+    async def jobs_once(self) -> int:
+        """One round of native jobs, to its end; returns how much was done."""
+        return await self.jobs.run_once()
+
     async def tick(self) -> int:
         """Once a second: the loop is alive, and this is what it has and what it learnt."""
         self._lease.tick(self.dispatcher.loads())
         self.dispatcher.pump_all()
-        return await self.dispatcher.note_lanes()
+        return await self.dispatcher.note_lanes() + await self.jobs.lanes.note()
 
     # --- the loops ----------------------------------------------------------------------------------------------------
 
     async def _all_duties(self) -> int:
         """Begin what is due. Each step that was done asks for another look, so that none waits for a slow one."""
         return len(await self._begin_duties())
+
+    async def _all_jobs(self) -> int:
+        """As with duties: a job that uploads for minutes holds up no other."""
+        return len(await self.jobs.begin())
+
+    def _on_job_ended(self, batch_id: str) -> None:
+        if self._awaiting.pop(batch_id, None) is not None:
+            self._duty_now.set()
 
     async def _all_folds(self) -> int:
         """A few ranges a round beside batches that run, because sending goes first; the rest when none does."""
@@ -308,11 +358,12 @@ class Worker:
             self._claim_now.set()
 
     async def _begin_anew(self) -> None:
-        lost, lease = self.dispatcher, self._lease
+        lost, jobs, lease = self.dispatcher, self.jobs, self._lease
         lost.drop_all()
         for task in self._under_way.values():
             task.cancel()
         await asyncio.get_running_loop().run_in_executor(None, lease.stop)
+        await jobs.aclose()
         await lost.aclose()
         self._begin_incarnation()
         while True:

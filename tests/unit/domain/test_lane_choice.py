@@ -138,9 +138,15 @@ def test_what_a_provider_did_not_finish_gets_one_more_job_if_that_is_worth_it() 
 
 def test_what_only_waits_stays_in_its_lane_as_often_as_it_takes_while_there_is_time() -> None:
     """Limits and refused keys burn nothing and fail nothing; the deadline is kept."""
-    for why in (Why.LIMIT, Why.PAUSED, Why.CHANGED):
+    for why in (Why.LIMIT, Why.PAUSED):
         assert after(why, why, why, lines=1, left_s=1000.0) is LaneMode.BATCH
         assert after(why, left_s=900.0) is LaneMode.REALTIME
+
+
+def test_what_has_to_be_planned_anew_stays_once() -> None:
+    """A configuration whose bytes change each time must not make jobs for ever."""
+    assert after(Why.CHANGED, lines=1) is LaneMode.BATCH
+    assert after(Why.CHANGED, Why.CHANGED) is LaneMode.REALTIME
 
 
 def test_what_is_no_batch_for_the_provider_never_becomes_one_again() -> None:

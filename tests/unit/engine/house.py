@@ -301,6 +301,8 @@ class House:
         self.upstream = upstream
         self.settings = replace(EngineSettings(), **settings)
         self.pacing = pacing or Pacing()
+        self.options = LaneOptions()
+        self.native: Callable[[LaneKey, Process], NativeSetup] | None = None
         self.unconfigured: set[str] = set()
         self.log: list[Sent] = []
         self.router = Router([RouteProvider("sim", "openai")], {}, "sim")
@@ -345,10 +347,13 @@ class House:
             return LaneSetup((Member(wire, FakeLink(self, process), self.pacing),))
 
         def native(key: LaneKey) -> NativeSetup:
-            raise ConfigError(f"provider of {key.model} has no batch API")
+            if self.native is None:
+                raise ConfigError(f"provider of {key.model} has no batch API")
+            return self.native(key, process)
 
         self.worker = Worker(
             ledger=self.store.ledger,
+            jobs=self.store.jobs,
             calls=DyingCalls(process),
             blobs=DyingBlobs(self.blobs, process),
             wake=self.wake,
@@ -356,7 +361,7 @@ class House:
             chance=self.chance,
             settings=self.settings,
             router=self.router,
-            upstreams=Upstreams(lane, native, lambda provider, model: LaneOptions(), lambda field, model: ()),
+            upstreams=Upstreams(lane, native, lambda provider, model: self.options, lambda field, model: ()),
         )
         return self.worker
 
@@ -399,7 +404,12 @@ class House:
         )
 
     async def create(
-        self, lines: list[dict[str, Any]] | bytes, *, tenant: str = "default", window_ms: int = DAY_MS
+        self,
+        lines: list[dict[str, Any]] | bytes,
+        *,
+        tenant: str = "default",
+        window_ms: int = DAY_MS,
+        metadata: dict[str, str] | None = None,
     ) -> str:
         """Upload and create; returns the batch's id."""
         data = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -414,6 +424,7 @@ class House:
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
                 input_file_id=file.id,
+                metadata=metadata,
                 created_ms=now_ms,
                 expires_ms=now_ms + window_ms,
                 api_key_id="key",
@@ -467,6 +478,11 @@ class House:
         while worker._claim_now.is_set():
             worker._claim_now.clear()
             done += await self.do(worker.claims_once())
+        if self.polling:
+            worker._job_now.set()
+        while worker._job_now.is_set():
+            worker._job_now.clear()
+            done += await self.do(worker.jobs_once())
         await self.do(worker.tick())
         return done + await self.do(worker.folder.run_once())
 

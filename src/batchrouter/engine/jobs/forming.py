@@ -1,0 +1,141 @@
+"""One job as it takes shape: claimed shards are measured to the byte, and what one job can have of them is cut off.
+
+The size must be exact, because most providers are told the length of the whole before its first byte; so every line is
+encoded here once, and once more when it is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from batchrouter.domain import bitmap
+from batchrouter.domain.job import Job, line_key
+from batchrouter.domain.job_plan import JobCut, JobLimits, too_large
+from batchrouter.domain.output_line import id_prefix
+from batchrouter.domain.shard import Claim, LaneMode
+from batchrouter.engine.fault import told
+from batchrouter.engine.jobs.content import Spans, read_lines
+from batchrouter.engine.jobs.lane import NativeLane
+from batchrouter.engine.jobs.record import Home, of_refusal
+from batchrouter.engine.jobs.tools import JobTools
+from batchrouter.errors import BatchRouterError, LineRefused
+
+log = logging.getLogger(__name__)
+
+
+class FormingJob:
+    """`full` once a line did not fit any more. `whole` is what a job may have where no other is under way, `limits`
+    what this one may."""
+
+    def __init__(self, tools: JobTools, native: NativeLane, limits: JobLimits, whole: JobLimits) -> None:
+        self._tools = tools
+        self._native = native
+        self._id = f"job_{tools.chance.hex(24)}"
+        self.cut = JobCut(limits)
+        self._whole = whole
+        self.full = False
+        self._claims: list[Claim] = []
+        self._mine: list[Claim] = []
+        self._split: tuple[Claim, int] | None = None
+        self.unfit = 0
+        """Lines that went to real time, because no job can have them."""
+
+    async def fill(self, batch_id: str) -> None:
+        """Claim and measure until it is full, or nothing more waits."""
+        while not self.full:
+            claims = await self._tools.claim(self._native.lane.id, batch_id)
+            if not claims:
+                return
+            self._claims += claims
+            for claim in claims:
+                await self._take(claim)
+                if self.full:
+                    return
+
+    async def hand_over(self, batch_id: str) -> int:
+        """Write the job down; returns its lines, 0 when there are none, or when the batch is closing."""
+        tools, cut = self._tools, self.cut
+        if self._split is not None:
+            claim, rest = self._split
+            self._mine.append(await tools.move(claim, rest, self._native.lane.key))
+        if not self._mine:
+            return 0
+        now_ms = tools.clock.unix_ms()
+        job = Job(
+            id=self._id,
+            batch_id=batch_id,
+            lane_id=self._native.lane.id,
+            lines=cut.lines,
+            tokens=cut.tokens,
+            bytes=cut.bytes,
+            created_ms=now_ms,
+            next_ms=now_ms,
+        )
+        pairs = [(claim.shard_id, claim.epoch) for claim in self._mine]
+        if not await tools.calls.write(tools.jobs.intend, tools.worker, job, pairs, now_ms):
+            return 0
+        tools.handed_over(self._mine)
+        log.info("%s of %s is intended: %d lines, %d bytes", job.id, batch_id, job.lines, job.bytes)
+        return job.lines
+
+    async def give_back(self) -> None:
+        """What was claimed and not handed over."""
+        await self._tools.give_back(self._claims)
+
+    # --- one shard --------------------------------------------------------------------------------------------------
+
+    async def _take(self, claim: Claim) -> None:
+        places: list[int] = []
+        sizes: list[int] = []
+        tokens: list[int] = []
+        refused: list[tuple[int, bytes, LineRefused]] = []
+        unfit = 0
+        setup = self._native.setup
+        source = await self._tools.inputs.get(claim.input_blob_key, claim.input_index_key)
+        spans = await Spans.of(source, claim.first_line, claim.lines)
+        async for lines in read_lines(source, spans, claim.pending):
+            for line in lines:
+                try:
+                    body = setup.wire.encode_batch(claim.endpoint, line.body).body
+                    key = line_key(self._id, claim.first_line + line.place)
+                    size = len(setup.lines.write(key, claim.endpoint, body))
+                except LineRefused as error:
+                    refused.append((line.place, line.custom_id, error))
+                    continue
+                except BatchRouterError:
+                    raise
+                except Exception as error:  # real time will find out what is wrong with it, and count its tries
+                    log.error("a line of %s could not be put into a job (%s)", claim.batch_id, told(error))
+                    unfit |= 1 << line.place
+                    continue
+                guess = self._native.guess.of(len(body), body.isascii())
+                if too_large(size, guess, self._whole):
+                    unfit |= 1 << line.place
+                    continue
+                places.append(line.place)
+                sizes.append(size)
+                tokens.append(guess)
+        if refused:
+            await self._fail(claim, refused)
+        if unfit:
+            log.info("%d lines of %s fit into no job; they run in real time", unfit.bit_count(), claim.batch_id)
+            claim = await self._tools.move(claim, unfit, self._native.beside(LaneMode.REALTIME))
+            self.unfit += unfit.bit_count()
+        taken = self.cut.take(sizes, tokens)
+        self.full = taken < len(places)
+        if not taken:
+            return
+        if self.full:
+            self._split = claim, bitmap.of(places[taken:])
+        else:
+            self._mine.append(claim)
+
+    async def _fail(self, claim: Claim, refused: list[tuple[int, bytes, LineRefused]]) -> None:
+        """What the provider cannot do is the line's outcome, as in real time."""
+        prefix = id_prefix(claim.batch_id)
+        for place, custom_id, error in refused:
+            number = claim.first_line + place
+            home = Home(prefix, number, claim.range_no, claim.shard_id, claim.epoch, self._native.lane.id)
+            text, fields = of_refusal(home, custom_id, error)
+            self._tools.journal.add(claim.batch_id, text, fields, 0)
+        await self._tools.journal.drain(claim.batch_id)  # before the shard has another epoch

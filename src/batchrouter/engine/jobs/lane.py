@@ -1,0 +1,91 @@
+"""A lane of native batches as this worker sees it: how it is reached, whether it may make jobs, and what was learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from batchrouter.domain.cost import UNKNOWN, RateCard
+from batchrouter.domain.fair_share import Turns
+from batchrouter.domain.job_plan import TokenGuess, backoff_s
+from batchrouter.domain.lane_choice import LaneOptions
+from batchrouter.domain.lane_health import LaneHealth, LaneState
+from batchrouter.domain.shard import Lane, LaneKey, LaneMode
+from batchrouter.engine.setup import NativeSetup
+from batchrouter.providers.base import Reply
+
+HOLD_S, HOLD_MAX_S = 60.0, 600.0
+"""How long a full lane is not tried, unless one of its jobs ends before."""
+LIMIT_GROWTH = 1.25
+
+
+class NativeLane:
+    """`health` is about making jobs: whether the key, the account and the API take them. Times are monotonic seconds.
+
+    `turns` deals the lane's room between tenants and their batches.
+    """
+
+    def __init__(self, lane: Lane, setup: NativeSetup, options: LaneOptions, card: RateCard | None) -> None:
+        self.lane = lane
+        self.setup = setup
+        self.options = options
+        self.health = LaneHealth(LaneState(lane.state), lane.reason)
+        self.guess = TokenGuess()
+        self.turns = Turns()
+        self.token_limit = lane.limit
+        """What was learnt of its enqueued tokens, from a refusal; the lane's row keeps it."""
+        self._card = card
+        self._hold_s = float("-inf")
+        self._hold_why: str | None = None
+        self._holds = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.lane.key.provider}/{self.lane.key.model}"
+
+    def beside(self, mode: LaneMode) -> LaneKey:
+        """The lane of the same provider and model in that mode."""
+        return replace(self.lane.key, mode=mode)
+
+    def cost(self, reply: Reply) -> int:
+        """Of an answered line, in billionths of a dollar, at the price of a batch."""
+        return UNKNOWN if self._card is None else self._card.cost(reply.tokens, reply.cache_writes)
+
+    # --- room -------------------------------------------------------------------------------------------------------
+
+    def may_gather(self, now_s: float) -> int:
+        """How many jobs may be made of waiting lines now: none while the lane is full, one as a probe."""
+        return 0 if now_s < self._hold_s else self.health.may_send(now_s)
+
+    def hold(self, now_s: float, why: str) -> None:
+        """The lane is full: nothing is gathered for a minute, doubling to ten; or until a job ends."""
+        self._holds += 1
+        self._hold_s = now_s + backoff_s(self._holds, HOLD_S, HOLD_MAX_S, 0.0)
+        self._hold_why = why
+
+    def on_room(self) -> None:
+        """A job of the lane has ended: there is room again."""
+        self._hold_s = float("-inf")
+
+    def on_limit(self, job_tokens: int, tokens: int) -> None:
+        """A job of `job_tokens` was one too many, with it `tokens` were enqueued: what was there before is all that the
+        lane takes; and where nothing was, half of the job."""
+        before = tokens - job_tokens
+        self.token_limit = before if before > 0 else max(1, job_tokens // 2)
+
+    def on_running(self, tokens: int) -> None:
+        """A job has begun to run, so that the provider took all of the `tokens` that are enqueued. A learnt limit that
+        is filled may be too low."""
+        self._holds = 0
+        if self.token_limit is not None and 2 * tokens >= self.token_limit:
+            self.token_limit = int(self.token_limit * LIMIT_GROWTH) + 1
+
+    # --- telling people ---------------------------------------------------------------------------------------------
+
+    def row(self, now_s: float, now_ms: int) -> Lane:
+        """The lane's row as it should stand now."""
+        until_s = self.health.waiting_until_s
+        state, reason = self.health.state.value, self.health.reason
+        if self.health.open and now_s < self._hold_s:
+            state, reason, until_s = LaneState.WAITING.value, self._hold_why, self._hold_s
+        until_ms = None if until_s is None else now_ms + int(max(0.0, until_s - now_s) * 1000)
+        return replace(self.lane, state=state, reason=reason, until_ms=until_ms, limit=self.token_limit)
