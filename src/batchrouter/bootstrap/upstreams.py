@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchrouter.adapters.native import native_api
 from batchrouter.bootstrap.model_facts import ModelFacts
 from batchrouter.config import Config, KeyConfig, ProviderConfig, flex_of, host_of, mode_of, native_of, pool_of
 from batchrouter.domain.cost import RateCard
@@ -59,8 +60,6 @@ class ConfiguredUpstreams:
 
     def native(self, key: LaneKey) -> NativeSetup:
         """Under the first of the provider's keys that may run batches: a job is seen with the key that made it."""
-        from batchrouter.adapters.native import native_api  # with it comes what speaks HTTP, which few need
-
         provider = self._provider(key.provider)
         facts = native_of(provider)
         credential = next((each for each in pool_of(provider) if each.batch), None)

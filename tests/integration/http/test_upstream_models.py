@@ -82,3 +82,55 @@ def test_a_list_over_tls_trusts_what_lines_trust(play: Play, certificate: Certif
             assert await listed(url, ca_file="/nowhere.pem") == ["kept"]
 
     play(scene)
+
+
+def pages(asked: list[bytes], *bodies: bytes) -> Script:
+    """Answers each request on a connection with the next body."""
+
+    async def script(visit: Visit) -> None:
+        for body in bodies:
+            await visit.request()
+            asked.append(visit.head)
+            visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+            visit.send(body)
+
+    return script
+
+
+FIRST = b'{"data":[{"id":"a","max_tokens":5},{"id":"b"}],"has_more":true,"first_id":"a","last_id":"b"}'
+LAST = b'{"data":[{"id":"c"}],"has_more":false,"last_id":"c"}'
+
+
+def test_a_list_in_pages_is_read_to_its_end(play: Play) -> None:
+    """With the provider's headers on each; raw entries are handed on whole."""
+    asked: list[bytes] = []
+
+    async def scene() -> None:
+        async with Server(pages(asked, FIRST, LAST)) as server:
+            upstream = Upstream(
+                base_url=f"http://127.0.0.1:{server.port}/v1",
+                headers={"x-api-key": "k"},
+                verify_tls=True,
+                ca_file=None,
+                models=(),
+                paged=True,
+            )
+            models = UpstreamModels({"p": upstream}, RealClock())
+            assert await models.entries("p") == [{"id": "a", "max_tokens": 5}, {"id": "b"}, {"id": "c"}]
+            await models.aclose()
+        lines = [head.partition(b"\r\n")[0] for head in asked]
+        assert lines == [b"GET /v1/models?limit=1000 HTTP/1.1", b"GET /v1/models?limit=1000&after_id=b HTTP/1.1"]
+        assert all(b"\r\nx-api-key: k\r\n" in head for head in asked)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"data":[{"name":"x"}]}', b'{"data":[7]}', b"no json", b'{"data":null}'])
+def test_a_list_that_is_none_is_empty(play: Play, body: bytes) -> None:
+    """Never an error: what is known without it holds on."""
+
+    async def scene() -> None:
+        async with Server(pages([], body)) as server:
+            assert await listed(f"http://127.0.0.1:{server.port}/v1") == ["kept"]
+
+    play(scene)
