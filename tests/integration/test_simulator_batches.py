@@ -14,8 +14,13 @@ import openai
 import pytest
 from openai.types import Batch, FileObject
 
-from batchrouter.simulator import answer, expected_key, script_from
+from batchrouter.simulator import Simulator, answer, expected_key, script_from
+from batchrouter.simulator.jobs import Phase
+from batchrouter.simulator.native.dialects import DIALECTS
+from batchrouter.simulator.native.run import SLICE, Order, Run
+from batchrouter.simulator.native.shelf import Shelf
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
+from batchrouter.simulator.spool import Part, Spool
 from tests.integration.native_jobs import CHAT, chat, compact, greetings, jsonl, line, play, records, until
 
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -172,6 +177,42 @@ def test_a_test_can_stop_a_job_in_the_middle(simulator: SimulatorProcess, client
     simulator.steer(batch.id, "expire")
     batch = ended(client, batch)
     assert (batch.status, len(output(client, batch)), len(errors(client, batch))) == ("expired", done, 2000 - done)
+
+
+class StandingClock:
+    """A loop whose time stands still; some loops' does for a millisecond."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._now_s = loop.time()
+
+    def time(self) -> float:
+        return self._now_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+async def test_a_job_that_is_finished_while_it_works_runs_every_line() -> None:
+    """Even when that happens between two lines, in what the clock calls the same moment."""
+    simulator = Simulator(script_from({"batches": {"stall_after": SLICE}}))
+    await simulator.start()
+    simulator.loop = StandingClock(simulator.loop)  # type: ignore[assignment]
+    simulator.script = simulator.script
+    content = Part(Spool(jsonl(greetings(2 * SLICE))))
+    order = Order(
+        id="j", endpoint=CHAT, model="", input_file_id="f", content=content, window_s=60.0, window="24h", results_s=None
+    )
+    run = Run(simulator, Shelf(), DIALECTS["openai"], order)
+    async with asyncio.timeout(10):
+        while run.completed < SLICE:  # noqa: ASYNC110 - turn by turn, so that it is met in the middle
+            await asyncio.sleep(0)
+        run.job.finish(simulator.loop.time())
+        run.poke()
+        while run.phase(simulator.loop.time()) is not Phase.COMPLETED:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert run.completed == 2 * SLICE
+    await simulator.stop()
 
 
 def test_failing_lines_stand_in_the_error_file(simulator: SimulatorProcess, client: openai.OpenAI) -> None:

@@ -107,6 +107,8 @@ class Run:
         while True:
             now_s = self._simulator.loop.time()
             await self._run_due(order, now_s)
+            if self._due(now_s):
+                continue  # somebody finished the job meanwhile, in a moment that a loop's clock does not tell apart
             if self.job.phase(now_s) in ENDED:
                 break
             await self._wait(now_s)
@@ -177,8 +179,6 @@ class Run:
         """Until there is something to do, or somebody says so."""
         next_s = self.job.next_s(now_s)
         self._poked.clear()
-        if self._due(now_s) or self.job.phase(now_s) in ENDED:
-            return  # a loop's time may stand still for a millisecond: this happened since, and in the same moment
         try:
             async with asyncio.timeout(None if next_s is None else max(SHORTEST_WAIT_S, next_s - now_s)):
                 await self._poked.wait()
