@@ -173,15 +173,12 @@ class Limiter:
         now_s: float,
         verdict: Verdict,
         signals: Signals | None = None,
-        tokens_used: int = 0,
-        tokens_estimate: int = 0,
-        tokens: Tokens | None = None,
         number: int = 0,
+        tokens: Tokens | None = None,
+        tokens_estimate: int = 0,
     ) -> None:
-        """A call that was sent at `sent_at_s` has ended.
-
-        With `tokens_used` (0 = not told) the estimate given to `on_sent` is corrected in the token bucket.
-        """
+        """Call `number`, sent at `sent_at_s`, has ended. By `tokens`, where an answer told them, the estimate that was
+        given to `on_sent` is corrected."""
         self.in_flight -= 1
         if verdict == 0:
             self._gates.on_answer(sent_at_s, tokens)
@@ -196,8 +193,10 @@ class Limiter:
             self._on_drop(sent_at_s, now_s)
         if signals is not None and signals is not NO_SIGNALS:
             self._obey(signals, number, sent_at_s, now_s, verdict)
-        if tokens_used:
-            self._gates.correct(tokens_used - tokens_estimate)
+        if tokens is not None:
+            used = tokens.input + tokens.output
+            if used:  # else the answer told none
+                self._gates.correct(used - tokens_estimate)
 
     def pause_until(self, at_s: float) -> None:
         """Send nothing before `at_s`; an earlier time than the one already held changes nothing."""

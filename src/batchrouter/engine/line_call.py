@@ -41,7 +41,8 @@ class More:
 
 class LineCall:
     """A `Sink`. `taken` is what it holds of the byte budget, `spare` the part of it that its reply has not used yet;
-    `attempts` counts requests sent, this one included. `owner` and `sent_s` are set by whoever sends it."""
+    `attempts` counts requests sent, this one included. `owner`, `sent_s` and `number`
+    are set by whoever sends it."""
 
     __slots__ = (
         "attempts",
@@ -52,6 +53,7 @@ class LineCall:
         "headers",
         "held",
         "more",
+        "number",
         "owner",
         "place",
         "sent_s",
@@ -61,6 +63,7 @@ class LineCall:
     )
 
     owner: Owner
+    number: int
 
     def __init__(
         self, held: Held, place: int, custom_id: bytes, body: bytes, taken: int, more: More | None = None

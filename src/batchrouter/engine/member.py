@@ -6,6 +6,7 @@ lane's to decide.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from batchrouter.domain.lane_health import LaneHealth
@@ -128,7 +129,7 @@ class MemberAtWork:
         line.owner = self
         line.sent_s = now_s
         line.attempts += 1
-        self.limiter.on_sent(now_s, self._estimate(line))
+        line.number = self.limiter.on_sent(now_s, self._estimate(line))
         if not self.health.open:
             self.health.on_probe_sent(now_s)
         self._flying.add(line)
@@ -172,8 +173,9 @@ class MemberAtWork:
             else:
                 reply = self._decode(line.held.batch.endpoint, status, body, line.more.note)
             if 200 <= status < 300 and reply.usable:
-                used = reply.tokens.input + reply.tokens.output
-                self.limiter.on_end(line.sent_s, now_s, Verdict.SUCCESS, signals, used, self._estimate(line))
+                self.limiter.on_end(
+                    line.sent_s, now_s, Verdict.SUCCESS, signals, line.number, reply.tokens, self._estimate(line)
+                )
                 self.health.on_answer(line.sent_s, now_s)
                 self._lane.answered(line, reply, now_s)
                 return
@@ -182,7 +184,8 @@ class MemberAtWork:
             retry_after_s = signals.retry_after_s
             if retry_after_s is None and kind is Kind.BUSY:
                 retry_after_s = read_body_retry(body)
-            self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals)
+                signals = replace(signals, retry_after_s=retry_after_s)
+            self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals, line.number)
             reason = reason_of(status, reply.code, error)
             self._lane.failed(line, self, kind, reply, reason, now_s, retry_after_s)
         except Exception as error_of_ours:

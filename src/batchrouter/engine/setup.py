@@ -48,9 +48,12 @@ async def _unknown(key: LaneKey) -> RateCard | None:
 
 
 class Upstreams(NamedTuple):
-    """Everything the engine asks of the configuration. `options`: how lines of that provider and model may be run;
-    `fallbacks`: where a line with this provider field and model goes next when its lane cannot serve it, in order; `card`: a lane's prices, None
-    where they are unknown, asked once when the lane begins to work."""
+    """Everything the engine asks of the configuration.
+
+    `options`: how lines of that provider and model may be run. `fallbacks`: where a line with this provider field and
+    model goes next when its lane cannot serve it, in order. `card`: a lane's prices, None where they are unknown, asked
+    once when the lane begins to work.
+    """
 
     lane: Callable[[LaneKey], LaneSetup]
     native: Callable[[LaneKey], NativeSetup]

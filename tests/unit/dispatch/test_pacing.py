@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from batchrouter.domain.outage import PAUSE_MAX_S
 from batchrouter.domain.pacing import RESET_WAIT_MAX_S, Limiter, Pacing, Verdict
 from batchrouter.domain.rate_headers import Signals
+from batchrouter.domain.tokens import Tokens
 from tests.unit.dispatch.upstreams import Queueing, Refusing, Steady, drive
 
 
@@ -173,7 +174,7 @@ def test_an_estimate_is_corrected_by_the_use() -> None:
     """A call that took a tenth of its estimate gives the rest back."""
     limiter = Limiter(Pacing(tpm=6000))
     limiter.on_sent(0.0, 3000)
-    limiter.on_end(0.0, 1.0, Verdict.SUCCESS, None, 300, 3000)
+    limiter.on_end(0.0, 1.0, Verdict.SUCCESS, None, 1, Tokens(200, 0, 100, 0), 3000)
     assert limiter.next_at(1.0) == pytest.approx(2.0, abs=0.1)
 
 
