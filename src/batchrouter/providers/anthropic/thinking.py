@@ -39,9 +39,9 @@ def put_thinking(params: Dict, chat: Dict, forced: bool, draft: Draft) -> bool:
         params["max_tokens"] = _max_tokens(limit, _UNASKED if facts.always_thinks else 0, draft)
         return False
     params["max_tokens"] = _max_tokens(limit, _BUDGETS[effort], draft)
+    if facts.efforts:
+        params["output_config"] = {"effort": _nearest(_LEVELS[effort], facts.efforts)}
     if facts.adaptive:
-        if facts.efforts:
-            params["output_config"] = {"effort": _nearest(_LEVELS[effort], facts.efforts)}
         if forced:  # thinking beside a forced call is a 400; the effort alone is taken
             return False
         params["thinking"] = {"type": "adaptive"}
@@ -64,7 +64,8 @@ def _put_budget(params: Dict, wanted: int, forced: bool, draft: Draft) -> bool:
     elif draft.turns[-1]["role"] == "assistant":
         why = "it cannot think when it continues a message"
     if why is not None:
-        draft.leave_out("reasoning_effort", why)
+        if not draft.facts.efforts:  # else the effort says what can be said
+            draft.leave_out("reasoning_effort", why)
         return False
     params["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return True

@@ -136,12 +136,25 @@ class AnthropicWire:
             name = _in_responses(error.param)
             message = error.message.replace(f"'{error.param}'", f"'{name}'")
             raise LineRefused(message, code=error.code, param=name) from error
-        if asked.dropped and self._policy.unsupported is Unsupported.FAIL:
-            name = asked.dropped[0]
+        missing = asked.dropped
+        if _SUMMARY in missing and self._tells_thinking(made):
+            missing = tuple(name for name in missing if name != _SUMMARY)
+        if missing and self._policy.unsupported is Unsupported.FAIL:
+            name = missing[0]
             refuse(f"The parameter '{name}' is not supported for this model.", name, "unsupported_parameter")
         echo = {name: value for name, value in asked.echo.items() if name not in made.dropped}
-        dropped = asked.dropped + tuple(_in_responses(name) or name for name in made.dropped)
+        dropped = missing + tuple(_in_responses(name) or name for name in made.dropped)
         return Encoded(_sent(made, batch), Note(made.tools, False, made.json_object, echo), dropped)
+
+    def _tells_thinking(self, made: Translated) -> bool:
+        """Ask for a summary of the thinking, which the newer models keep to themselves else. False: none is thought."""
+        forced = made.params.get("tool_choice", {}).get("type") in ("any", "tool")
+        unasked = {"type": "adaptive"} if self._facts.always_thinks and not forced else {}
+        thinking = made.params.get("thinking", unasked)
+        if thinking.get("type") not in ("adaptive", "enabled"):
+            return False
+        made.params["thinking"] = {"display": "summarized", **thinking}
+        return True
 
     # --- replies ----------------------------------------------------------------------------------------------------
 
@@ -214,6 +227,7 @@ def _passed(body: bytes, model: str, batch: bool) -> Encoded:
     return Encoded(msgspec.json.encode(members), None, dropped)
 
 
+_SUMMARY = "reasoning.summary"
 _RESPONSES_NAMES = {
     "reasoning_effort": "reasoning.effort",
     "max_completion_tokens": "max_output_tokens",
