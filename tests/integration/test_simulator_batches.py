@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import openai
 import pytest
 from openai.types import Batch, FileObject
 
-from batchrouter.simulator import Simulator, answer, expected_key, script_from
+from batchrouter.simulator import Settings, Simulator, answer, expected_key, script_from
 from batchrouter.simulator.jobs import Phase
 from batchrouter.simulator.native.dialects import DIALECTS
 from batchrouter.simulator.native.run import SLICE, Order, Run
@@ -193,17 +194,33 @@ class StandingClock:
         return getattr(self._loop, name)
 
 
+def run_of(simulator: Simulator, lines: int) -> Run:
+    """A job that nobody asked for over a connection."""
+    content = Part(Spool(jsonl(greetings(lines))))
+    order = Order(id="j", endpoint=CHAT, model="", input_file_id="f", content=content, window_s=60.0, window="24h")
+    return Run(simulator, Shelf(), DIALECTS["openai"], order)
+
+
+async def test_lines_that_a_batch_ran_stand_in_the_log_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    simulator = Simulator(settings=Settings(log_path=path))
+    await simulator.start()
+    run = run_of(simulator, 5)
+    async with asyncio.timeout(10):
+        while run.phase(simulator.loop.time()) is not Phase.COMPLETED:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await simulator.stop()
+    entries = [json.loads(text) for text in path.read_text().splitlines()]
+    assert sorted((entry["job"], entry["custom_id"]) for entry in entries) == [("j", f"r{no}") for no in range(5)]
+
+
 async def test_a_job_that_is_finished_while_it_works_runs_every_line() -> None:
     """Even when that happens between two lines, in what the clock calls the same moment."""
     simulator = Simulator(script_from({"batches": {"stall_after": SLICE}}))
     await simulator.start()
     simulator.loop = StandingClock(simulator.loop)  # type: ignore[assignment]
     simulator.script = simulator.script
-    content = Part(Spool(jsonl(greetings(2 * SLICE))))
-    order = Order(
-        id="j", endpoint=CHAT, model="", input_file_id="f", content=content, window_s=60.0, window="24h", results_s=None
-    )
-    run = Run(simulator, Shelf(), DIALECTS["openai"], order)
+    run = run_of(simulator, 2 * SLICE)
     async with asyncio.timeout(10):
         while run.completed < SLICE:  # noqa: ASYNC110 - turn by turn, so that it is met in the middle
             await asyncio.sleep(0)
