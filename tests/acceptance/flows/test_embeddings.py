@@ -12,7 +12,7 @@ from tests.conftest import IN_CI
 from tests.lines import counts, finished, output_of, records
 from tests.serving import running_server
 
-QUESTIONS = 60
+QUESTIONS = 40
 ENDPOINT = "/v1/embeddings"
 
 
