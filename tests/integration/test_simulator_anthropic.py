@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import anthropic
@@ -189,12 +190,17 @@ def test_a_stream_can_come_slowly_and_can_break_off_with_an_error(
     with client.messages.stream(model=OLD, max_tokens=99, messages=HELLO) as stream:
         assert stream.get_final_text().endswith("Hello there")
     fresh.set_script(Script(rules=(Rule(then=Then(fault="stream_error")),)))
-    with (
-        pytest.raises(anthropic.APIStatusError) as caught,
-        client.messages.stream(model=OLD, max_tokens=99, messages=HELLO) as stream,
-    ):
-        stream.until_done()
+    seen: list[str] = []
+
+    def listen() -> None:
+        with client.messages.stream(model=OLD, max_tokens=99, messages=HELLO) as stream:
+            seen.extend(event.type for event in stream)
+
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        listen()
     assert caught.value.type == "overloaded_error"
+    assert seen[0] == "message_start"
+    assert "message_stop" not in seen
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -235,18 +241,23 @@ def test_a_spend_limit_has_its_own_error(client: anthropic.Anthropic, fresh: Sim
 
 
 def test_only_the_key_that_it_was_started_with_is_let_in() -> None:
+    """As a bearer's token, which is how this client sends a key, or as `x-api-key`."""
+
+    def client(**key: Any) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=simulator.url, max_retries=0, **{"api_key": None, **key})
+
     with running_simulator(arguments=["--api-key", "sk-right", "--models", OLD]) as simulator:
-        for key in ({"api_key": "sk-right"}, {"api_key": None, "auth_token": "sk-right"}):
-            with anthropic.Anthropic(base_url=simulator.url, max_retries=0, **key) as client:
-                assert ask(client).type == "message"
+        with client(api_key="sk-right") as bearer, client(default_headers={"x-api-key": "sk-right"}) as header:
+            for right in (bearer, header):
+                assert ask(right).type == "message"
                 with pytest.raises(anthropic.NotFoundError, match="model: claude-opus-4-8"):
-                    ask(client, model=NEW)
-        with (
-            anthropic.Anthropic(base_url=simulator.url, api_key="sk-wrong", max_retries=0) as client,
-            pytest.raises(anthropic.AuthenticationError) as caught,
-        ):
-            client.models.list()
-        assert caught.value.type == "authentication_error"
+                    ask(right, model=NEW)
+        with client(api_key="sk-wrong") as bearer, client(default_headers={"x-api-key": "sk-wrong"}) as header:
+            for wrong in (bearer, header):
+                for call in (wrong.models.list, wrong.messages.batches.list, partial(ask, wrong)):
+                    with pytest.raises(anthropic.AuthenticationError) as caught:
+                        call()
+                    assert caught.value.type == "authentication_error"
 
 
 def test_bytes_that_are_no_request_are_refused_in_the_same_words(fresh: SimulatorProcess) -> None:

@@ -55,7 +55,9 @@ def test_every_answer_is_a_message_and_streams_as_the_same(members: Any) -> None
     texts: list[str] = []
     for data in [line[6:] for line in events_of(said).decode().splitlines() if line.startswith("data: ")]:
         event = json.loads(data)
-        if event["type"] == "content_block_start":
+        if event["type"] == "message_start":
+            assert event["message"]["usage"]["output_tokens"] == 1
+        elif event["type"] == "content_block_start":
             blocks.append(event["content_block"])
             texts.append("")
         elif event["type"] == "content_block_delta":
@@ -123,6 +125,9 @@ def test_a_prefix_is_its_content_and_not_its_marks() -> None:
     assert ask(cache, tools=[TOOL], system=longer).prompt.read == 0
     again = [marked("a" * 400), marked("b" * 400)]
     assert ask(cache, tools=[TOOL], system=again).prompt.written == 0
+    other = PromptCache()
+    whole = ask(other, system=longer).prompt.written
+    assert ask(other, system=again).prompt == Prompt(10, whole, 0, 0)  # the whole is known, though its half is not
     assert ask(cache, system=[marked("a" * 400)]).prompt.read == 0
 
 

@@ -256,7 +256,7 @@ def greedy(script: Script, seconds: float) -> int:
         Script(limits=Limits(rpm=6000, burst_s=1)),
         Script(limits=Limits(tpm=300_000, rpm=6000, burst_s=2)),
         Script(limits=Limits(itpm=300_000, otpm=60_000)),
-        Script(limits=Limits(rpm=6000, burst_s=1), waves=Waves(every_s=5, for_s=1)),
+        Script(limits=Limits(rpm=6000, burst_s=1), waves=Waves(every_s=5, for_s=3)),
         Script(capacity=Capacity(in_flight=10), latency=Fixed(0.1), waves=Waves(every_s=4, for_s=1, fraction=0.5)),
         Script(capacity=Capacity(in_flight=10), latency=Fixed(0.1), limits=Limits(rpm=3000, burst_s=1)),
     ],
