@@ -127,4 +127,4 @@ def _figures(
 
 
 def _left(share: LaneShare) -> int:
-    return share.waiting + share.in_flight + share.retrying
+    return share.waiting + share.in_job + share.in_flight + share.retrying

@@ -37,6 +37,7 @@ def test_it_is_stuck_when_every_lane_with_lines_left_is_paused() -> None:
     ("shares", "flying"),
     [
         ((REFUSED, OPEN), {}),
+        ((REFUSED, replace(OPEN, mode="batch", waiting=0, in_job=5)), {}),
         ((REFUSED, replace(OPEN, state="waiting", until_ms=NOW_MS + 1)), {}),
         ((REFUSED, replace(OPEN, state="unreachable", until_ms=NOW_MS + 1)), {}),
         ((REFUSED,), {1: (1, 0)}),
@@ -44,7 +45,16 @@ def test_it_is_stuck_when_every_lane_with_lines_left_is_paused() -> None:
         ((replace(REFUSED, until_ms=0),), {}),
         ((), {}),
     ],
-    ids=["open", "waiting", "unreachable", "a call under way", "its probe is due", "an earlier process", "no lanes"],
+    ids=[
+        "open",
+        "in a native job",
+        "waiting",
+        "unreachable",
+        "a call under way",
+        "its probe is due",
+        "an earlier process",
+        "no lanes",
+    ],
 )
 def test_it_is_not_stuck_while_anything_may_still_come(
     shares: tuple[LaneShare, ...], flying: dict[int, tuple[int, int]]
