@@ -91,7 +91,9 @@ class Caller:
         self._home = _origin(self.base, Origin("", "", 0, verify_tls, ca_file))
         self.host = self._home.host
         self._proxy_for = proxy_rules(env)
-        self._context = tls_context(replace(self._home, scheme="https"))  # files may be kept elsewhere
+        # A plain provider may still keep its files behind TLS; what it trusts there cannot be wrong.
+        self._secure = replace(self._home, scheme="https")
+        self._context = tls_context(self._secure) if self._home.scheme == "https" or ca_file else None
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -194,6 +196,7 @@ class Caller:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(_once,),
                 read_bufsize=READ_BYTES,
                 max_line_size=64 * 1024,
                 max_field_size=64 * 1024,
@@ -202,6 +205,8 @@ class Caller:
             origin = _origin(url, self._home)
         except ValueError:
             raise NativeUnknown(f"{self.host} named an address that is none", sent=False) from None
+        if origin.scheme == "https" and self._context is None:
+            self._context = await asyncio.to_thread(tls_context, self._secure)
         patience = self._patience
         return await self._session.request(
             method,
@@ -242,6 +247,18 @@ class Caller:
             reply.close()
 
 
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp itself sends a GET again when its connection was lost; not if the loss has this name."""
+    import aiohttp
+
+    try:
+        return await send(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise aiohttp.ClientConnectionError("lost") from None
+
+
 @contextmanager
 def _foreign(what: str) -> Iterator[None]:
     """Every error of the network becomes ours here. aiohttp's own stay out of the chain: they hold whole requests."""
@@ -259,8 +276,8 @@ def _foreign(what: str) -> Iterator[None]:
         raise NativeUnknown(f"{what}: the provider named an address that is none", sent=False) from None
     except TimeoutError:  # aiohttp's timeouts are of it too
         raise NativeUnknown(f"{what}: no whole reply in time") from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise NativeUnknown(f"{what}: the connection broke ({type(error).__name__})") from None
+    except (aiohttp.ClientError, OSError):
+        raise NativeUnknown(f"{what}: the connection was lost, or what came is no HTTP") from None
 
 
 def _is_bounded(reply: aiohttp.ClientResponse) -> bool:
