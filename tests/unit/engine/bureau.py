@@ -13,7 +13,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batchrouter.domain.cost import RateCard
 from batchrouter.domain.job import JobPhase, NativeFacts, Seen
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.shard import LaneKey
@@ -74,7 +73,6 @@ class Bureau:
     lists_missing: bool = False
     fate: Fate = echo
     faults: Callable[[str, bool], NativeError | None] = lambda verb, done: None
-    card: RateCard | None = None
     wire: Callable[[str], Wire] = lambda model: OpenAIWire("http://upstream.invalid/v1", model)
     jobs: dict[str, Filed] = field(default_factory=dict)
     creates: Counter[str] = field(default_factory=Counter)
@@ -122,6 +120,16 @@ class Bureau:
             for job in self.jobs.values()
             if self.phase(job) is not JobPhase.ENDED
             for _, body in job.lines
+        }
+
+    def paid(self) -> set[str]:
+        """Questions that some job has run."""
+        return {
+            question(body)
+            for job in self.jobs.values()
+            if not job.rejected
+            for _, body in job.lines[: self.done(job)]
+            if self._outcome(body) is not None
         }
 
     def _outcome(self, body: bytes) -> Answer | None:

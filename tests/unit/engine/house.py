@@ -22,11 +22,13 @@ from batchrouter.adapters.memory.clock import FixedChance, StepClock
 from batchrouter.adapters.memory.store import MemoryStore
 from batchrouter.adapters.wake import LocalWake
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
+from batchrouter.domain.cost import RateCard
 from batchrouter.domain.duplicates import MemorySpill
 from batchrouter.domain.file import File
 from batchrouter.domain.indexer import Indexer
+from batchrouter.domain.job import Job
 from batchrouter.domain.lane_choice import LaneOptions
-from batchrouter.domain.lifecycle import BATCH_FINAL
+from batchrouter.domain.lifecycle import BATCH_FINAL, JobState
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.planning import Planner
 from batchrouter.domain.routing import RouteProvider, Router
@@ -302,6 +304,8 @@ class House:
         self.settings = replace(EngineSettings(), **settings)
         self.pacing = pacing or Pacing()
         self.options = LaneOptions()
+        self.options_of: dict[str, LaneOptions] = {}
+        self.card: RateCard | None = None
         self.native: Callable[[LaneKey, Process], NativeSetup] | None = None
         self.unconfigured: set[str] = set()
         self.log: list[Sent] = []
@@ -361,9 +365,15 @@ class House:
             chance=self.chance,
             settings=self.settings,
             router=self.router,
-            upstreams=Upstreams(lane, native, lambda provider, model: self.options, lambda field, model: ()),
+            upstreams=Upstreams(lane, native, self._options, lambda field, model: (), self._card),
         )
         return self.worker
+
+    def _options(self, provider: str, model: str) -> LaneOptions:
+        return self.options_of.get(model, self.options)
+
+    async def _card(self, key: LaneKey) -> RateCard | None:
+        return self.card
 
     async def new_worker(self, process: Process | None = None) -> Worker:
         worker = self.make_worker(process)
@@ -458,6 +468,9 @@ class House:
             if each.range.done >> place & 1
         }
 
+    def open_jobs(self, batch_id: str) -> list[Job]:
+        return [job for job in self.store.jobs.jobs(batch_id) if job.state is not JobState.COLLECTED]
+
     # --- turning --------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
@@ -474,15 +487,15 @@ class House:
         worker = self.living
         done = await self.do(worker.duties_once())
         if self.polling:
-            worker._claim_now.set()
-        while worker._claim_now.is_set():
-            worker._claim_now.clear()
-            done += await self.do(worker.claims_once())
-        if self.polling:
             worker._job_now.set()
         while worker._job_now.is_set():
             worker._job_now.clear()
             done += await self.do(worker.jobs_once())
+        if self.polling:
+            worker._claim_now.set()
+        while worker._claim_now.is_set():
+            worker._claim_now.clear()
+            done += await self.do(worker.claims_once())
         await self.do(worker.tick())
         return done + await self.do(worker.folder.run_once())
 
