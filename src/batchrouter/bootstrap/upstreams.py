@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from batchrouter.adapters.native import native_api
 from batchrouter.bootstrap.model_facts import ModelFacts
-from batchrouter.config import Config, KeyConfig, ProviderConfig, flex_of, host_of, mode_of, native_of, pool_of
+from batchrouter.bootstrap.wires import options_of, provider_of, wire_of
+from batchrouter.config import Config, KeyConfig, ProviderConfig, host_of, native_of, pool_of
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.pacing import Pacing
@@ -17,10 +18,9 @@ from batchrouter.errors import ConfigError
 from batchrouter.ports.clock import Clock
 from batchrouter.ports.prices import Prices
 from batchrouter.ports.transport import LinkSettings, Transport
-from batchrouter.providers.anthropic import AnthropicWire, Policy
+from batchrouter.providers.anthropic import AnthropicWire
 from batchrouter.providers.base import Wire
 from batchrouter.providers.job_lines import job_lines
-from batchrouter.providers.openai import OpenAIWire
 
 IN_FLIGHT, IN_FLIGHT_TLS = 1024, 256
 FLEX_TIMEOUT_S = 900.0
@@ -55,12 +55,12 @@ class ConfiguredUpstreams:
 
     def lane(self, key: LaneKey) -> LaneSetup:
         """One member for each of the provider's keys, in their order."""
-        provider = self._provider(key.provider)
+        provider = provider_of(self._config, key.provider)
         return LaneSetup(tuple(self._member(key, provider, each) for each in pool_of(provider)))
 
     def native(self, key: LaneKey) -> NativeSetup:
         """Under the first of the provider's keys that may run batches: a job is seen with the key that made it."""
-        provider = self._provider(key.provider)
+        provider = provider_of(self._config, key.provider)
         facts = native_of(provider)
         credential = next((each for each in pool_of(provider) if each.batch), None)
         if facts is None or credential is None:
@@ -77,28 +77,10 @@ class ConfiguredUpstreams:
         return NativeSetup(api, job_lines(facts), self._wire(key, provider, credential), facts)
 
     def options(self, provider_name: str, model: str) -> LaneOptions:
-        provider = self._provider(provider_name)
-        facts, settings = native_of(provider), provider.batch
-        rates = [each.rpm for each in pool_of(provider)]
-        return LaneOptions(
-            mode=mode_of(provider, model, self._config.batches.mode),
-            batch=facts is not None,
-            flex=flex_of(provider, model),
-            endpoints=() if facts is None else facts.endpoints,
-            discount=0.0 if facts is None else facts.discount,
-            min_requests=settings.min_requests,
-            min_time_s=float(settings.min_time),
-            rate=sum(rate / 60 for rate in rates if rate) if all(rates) else LaneOptions().rate,
-        )
+        return options_of(self._config, provider_name, model)
 
     async def _card(self, key: LaneKey) -> RateCard | None:
         return (await self._prices.cards([key]))[0]
-
-    def _provider(self, name: str) -> ProviderConfig:
-        provider = self._config.providers.get(name)
-        if provider is None:
-            raise ConfigError(f"provider '{name}' is no longer configured")
-        return provider
 
     def _member(self, key: LaneKey, provider: ProviderConfig, credential: KeyConfig) -> Member:
         """Lanes share no connections, but all of them together the number that there may be."""
@@ -124,34 +106,16 @@ class ConfiguredUpstreams:
         return Member(wire, self._transport.link(wire.origin, settings), pacing, credential.name or "")
 
     def _wire(self, key: LaneKey, provider: ProviderConfig, credential: KeyConfig) -> Wire:
-        host = host_of(provider)
-        assert credential.base_url is not None  # filled in when the configuration was read
-        if host.wire == "anthropic":
-            policy = Policy(unsupported=provider.unsupported, max_tokens=provider.max_tokens or Policy().max_tokens)
-            wire = AnthropicWire(
-                credential.base_url,
-                key.model,
-                api_key=credential.api_key,
-                headers=credential.headers,
-                verify_tls=provider.verify_tls,
-                ca_file=provider.ca_file,
-                facts=self._facts.of(key.provider, key.model),
-                policy=policy,
-                now_s=lambda: self._clock.unix_ms() // 1000,
-            )
-            self._facts.tell(key.provider, key.model, wire.learn)
-            return wire
-        return OpenAIWire(
-            credential.base_url,
-            key.model,
-            api_key=credential.api_key,
-            headers=credential.headers,
-            verify_tls=provider.verify_tls,
-            ca_file=provider.ca_file,
-            host=host,
-            unsupported=provider.unsupported,
-            flex=key.mode is LaneMode.FLEX,
+        wire = wire_of(
+            key,
+            provider,
+            credential,
+            facts=self._facts.of(key.provider, key.model),
+            now_s=lambda: self._clock.unix_ms() // 1000,
         )
+        if isinstance(wire, AnthropicWire):
+            self._facts.tell(key.provider, key.model, wire.learn)
+        return wire
 
 
 def _timeout_s(key: LaneKey, provider: ProviderConfig) -> float:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from batchrouter.bootstrap.folders import scratch_in
-from batchrouter.bootstrap.wiring import batch_limits, router_of
+from batchrouter.bootstrap.rehearsal import Rehearsal
+from batchrouter.bootstrap.wires import options_of
+from batchrouter.bootstrap.wiring import batch_limits
 from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.settings import load_config
 from batchrouter.cli.words import OK, SOME_FAILED, count, lines, tell
-from batchrouter.config import Config
+from batchrouter.config import Config, router_of
 from batchrouter.domain.batch import BatchError
-from batchrouter.domain.routing import RouteProvider, Router
+from batchrouter.domain.line import decode_line
+from batchrouter.domain.line_index import IndexRecord
 from batchrouter.domain.planning import NO_GROUP
+from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.validation import Validation
-from batchrouter.errors import ConfigError, InputError
+from batchrouter.errors import ConfigError, InputError, LineRefused
 
 BYTES_PER_TOKEN = 4
 SHOWN = 20
@@ -38,7 +43,9 @@ class CheckOptions:
 
 class Report(msgspec.Struct, kw_only=True):
     """What stands beside the errors. `lanes` and `providers` are None when routing could not be checked; counts are
-    of lines. `tokens_estimate`: a token for every four bytes of the lines, envelopes included."""
+    of lines. `ways`: how they would run, with a whole completion window before them: `realtime`, `flex`, or `batch`,
+    their provider's own. `dropped`: parameters that would be left out or changed, because the provider does not take
+    them as they are. `tokens_estimate`: a token for every four bytes of the lines, envelopes included."""
 
     ok: bool
     file: str
@@ -50,6 +57,8 @@ class Report(msgspec.Struct, kw_only=True):
     models: dict[str, int]
     providers: dict[str, int] | None
     lanes: dict[str, int] | None
+    ways: dict[str, int] | None
+    dropped: dict[str, int] | None
     tokens_estimate: int
 
 
@@ -81,7 +90,10 @@ class _Checking:
         self.endpoint = options.endpoint or index.endpoint
         self.routing_checked = bool(config.providers)
         router = router_of(config) if self.routing_checked else _any_router(index.names.providers[1:])
-        self._validation = Validation(index.names, index.totals, self.endpoint, router, batch_limits(config))
+        lanes = partial(options_of, config) if self.routing_checked else None
+        self._validation = Validation(index.names, index.totals, self.endpoint, router, batch_limits(config), lanes)
+        self._rehearsal = Rehearsal(config, self.endpoint or "") if self.routing_checked else None
+        self._dropped: Counter[str] = Counter()
         self._models: Counter[int] = Counter()
         self._lanes: Counter[int] = Counter()
         self._bytes = 0
@@ -98,14 +110,38 @@ class _Checking:
                     self._models[record.model] += 1
                 if place != NO_GROUP:
                     self._lanes[place] += 1
-            if NO_GROUP not in places:
-                continue
-            for error in self._validation.errors_of(records):
+            faults = list(self._validation.errors_of(records)) if NO_GROUP in places else []
+            faults += self._refusals(records, places)
+            for error in sorted(faults, key=lambda fault: fault.line or 0):
                 self.error_count += 1
                 yield error
         for error in self._file_errors():
             self.error_count += 1
             yield error
+
+    def _refusals(self, records: Sequence[IndexRecord], places: Sequence[int]) -> Iterator[BatchError]:
+        """What a batch would accept, and fail when it comes to these lines."""
+        if self._rehearsal is None:
+            return
+        with self._source.open("rb") as file:
+            for record, place in zip(records, places, strict=True):
+                if place == NO_GROUP:
+                    continue
+                group = self._validation.groups[place]
+                if self._rehearsal.passes(group):
+                    continue
+                file.seek(record.offset)
+                try:
+                    self._dropped.update(self._rehearsal.encode(group, decode_line(file.read(record.length))[1]))
+                except LineRefused as refused:
+                    yield BatchError(code=refused.code, message=refused.message, param=refused.param, line=record.line)
+
+    def _ways(self) -> dict[str, int]:
+        ways: Counter[str] = Counter()
+        for place, number in self._lanes.items():
+            if self._rehearsal is not None:
+                ways[self._rehearsal.way(self._validation.groups[place], number, self._lanes.total())] += number
+        return dict(ways.most_common())
 
     def _file_errors(self) -> Iterator[BatchError]:
         yield from (error for error in self._validation.errors if error.line is None and error.code != "more_errors")
@@ -137,6 +173,8 @@ class _Checking:
             models={self._index.names.models[place]: number for place, number in self._models.most_common()},
             providers=dict(providers.most_common()) if self.routing_checked else None,
             lanes=lanes if self.routing_checked else None,
+            ways=self._ways() if self.routing_checked else None,
+            dropped=dict(self._dropped.most_common()) if self.routing_checked else None,
             tokens_estimate=self._bytes // BYTES_PER_TOKEN,
         )
 
@@ -178,6 +216,8 @@ def _words(report: Report) -> Iterator[str]:
     else:
         yield from _counts("providers", report.providers)
         yield from _counts("lanes", report.lanes)
+        yield from _counts("ways", report.ways or {})
+        yield from _counts("dropped", report.dropped or {})
 
 
 def _counts(title: str, counts: dict[str, int]) -> Iterator[str]:

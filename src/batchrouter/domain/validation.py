@@ -63,6 +63,7 @@ ENDPOINTS: dict[str, EndpointRules] = {
     "/v1/moderations": EndpointRules("Moderations", needs_model=False, needs_input=True),
     "/v1/images/generations": EndpointRules("Images", needs_model=False),
     "/v1/images/edits": EndpointRules("Images", needs_model=False),
+    "/v1/messages": EndpointRules("Messages", needs_messages=True),
 }
 
 

@@ -70,7 +70,10 @@ def test_every_state_and_reason_of_a_lane_is_told() -> None:
     given = {reason_of(status, code) for status, code in replies}
     # Status and code follow in brackets, what to do after a colon.
     given = {re.split(r" \(", reason)[0] for reason in given} | {reason_of(None, None, each) for each in failures}
-    unknown = re.findall(r"provider '\{[\w.]+\}' ([^\"]+)", text(SOURCE / "bootstrap" / "upstreams.py"))
+    unknown = re.findall(
+        r"provider '\{[\w.]+\}' ([^\"]+)",
+        text(SOURCE / "bootstrap" / "upstreams.py") + text(SOURCE / "bootstrap" / "wires.py"),
+    )
     assert told == given | {f"provider … {rest}" for rest in unknown}
 
 
