@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import anthropic
+import msgspec
 import pytest
 from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
-from batchrouter.simulator import Match, Rule, Script, Then, expected_key
+from batchrouter.simulator import Match, Rule, Script, Simulator, Then, expected_key
+from batchrouter.simulator.anthropic.batch_run import SLICE, BatchRun, Line
 from batchrouter.simulator.jobscript import Batches, FailJob, FailLines, JobMatch, JobRule, Life, RefuseCreate
 from batchrouter.simulator.log import NATIVE
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
@@ -221,6 +225,39 @@ def test_a_batch_can_stall_and_be_steered(client: anthropic.Anthropic, fresh: Si
     assert fresh.jobs()[0]["dialect"] == "anthropic"
     fresh.steer(made.id, "finish")
     assert counted(ended(client, made.id)) == {"succeeded": 3}
+
+
+class StandingClock:
+    """A loop whose time stands still; some loops' does for a millisecond."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._now_s = loop.time()
+
+    def time(self) -> float:
+        return self._now_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+async def test_a_batch_that_is_finished_while_it_works_runs_every_line() -> None:
+    """Even when that happens between two lines, in what the clock calls the same moment."""
+    simulator = Simulator(Script(batches=Batches(stall_after=SLICE)))
+    await simulator.start()
+    simulator.loop = StandingClock(simulator.loop)  # type: ignore[assignment]
+    simulator.script = simulator.script
+    lines = [Line(f"line-{number}", msgspec.Raw(json.dumps(params("a")).encode())) for number in range(2 * SLICE)]
+    run = BatchRun(simulator, lines, 0, simulator.loop.time())
+    async with asyncio.timeout(PATIENCE_S):
+        while len(simulator.log) < SLICE:  # noqa: ASYNC110 - turn by turn, so that it is met in the middle
+            await asyncio.sleep(0)
+        run.job.finish(simulator.loop.time())
+        run.poke()
+        while not run.has_ended(simulator.loop.time()):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert run.counts["succeeded"] == 2 * SLICE
+    await simulator.stop()
 
 
 def test_lines_finish_one_after_the_other_but_show_only_at_the_end(

@@ -106,6 +106,8 @@ class BatchRun:
         while True:
             now_s = self._simulator.loop.time()
             await self._run_due(order, now_s)
+            if self.job.done(now_s) > self._ran:
+                continue  # somebody finished the job meanwhile, in a moment that a loop's clock does not tell apart
             if self.job.phase(now_s) in ENDED:
                 break
             await self._wait(now_s)
@@ -121,8 +123,6 @@ class BatchRun:
         """Until there is something to do, or somebody says so."""
         next_s = self.job.next_s(now_s)
         self._poked.clear()
-        if self.job.done(now_s) > self._ran or self.job.phase(now_s) in ENDED:
-            return
         try:
             async with asyncio.timeout(None if next_s is None else max(SHORTEST_WAIT_S, next_s - now_s)):
                 await self._poked.wait()
