@@ -65,8 +65,8 @@ def chat_of(body: Dict) -> Asked:
         chat["max_completion_tokens"] = body["max_output_tokens"]
     _put_reasoning(chat, body.get("reasoning"), dropped)
     _put_text(chat, body.get("text"))
-    if body.get("tools"):
-        chat["tools"] = [_tool(tool, f"tools[{n}]") for n, tool in enumerate(_list(body["tools"], "tools"))]
+    if tools := _list(body.get("tools"), "tools"):
+        chat["tools"] = [_tool(tool, f"tools[{n}]") for n, tool in enumerate(tools)]
     if body.get("tool_choice") is not None:
         chat["tool_choice"] = _choice(body["tool_choice"])
     if _LOGPROBS in include or body.get("top_logprobs"):

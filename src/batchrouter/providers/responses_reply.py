@@ -11,9 +11,10 @@ _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 def response_of(chat: Dict, echo: Dict) -> Dict:
-    """`chat` is a chat.completion with at least one choice; `echo` came with its request (`responses.Asked`)."""
-    choices = chat.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    """`chat` is a chat.completion, however little it tells; `echo` came with its request (`responses.Asked`). Of
+    several choices the first is taken, for a response has one."""
+    choices = _dicts(chat.get("choices"))
+    choice = choices[0] if choices else {}
     reason = _REASONS.get(str(choice.get("finish_reason")))
     status = "completed" if reason is None else "incomplete"
     stem = str(chat.get("id") or "unknown").removeprefix("chatcmpl-").removeprefix("msg_")
@@ -54,8 +55,7 @@ def response_of(chat: Dict, echo: Dict) -> Dict:
 
 
 def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
-    said = choice.get("message")
-    said = said if isinstance(said, dict) else {}
+    said = _dict(choice.get("message"))
     items: list[Dict] = []
     thought = said.get("reasoning_content")
     blocks = minted(said.get("thinking_blocks"))
@@ -70,14 +70,14 @@ def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
         content.append(_text(said, choice))
     if said.get("refusal"):
         content.append({"type": "refusal", "refusal": said["refusal"]})
-    calls = said.get("tool_calls") or []
+    calls = _dicts(said.get("tool_calls"))
     if content or not calls:
         message = content or [_text({"content": ""}, {})]
         items.append(
             {"type": "message", "id": f"msg_{stem}", "status": status, "role": "assistant", "content": message}
         )
     for number, call in enumerate(calls):
-        function = call.get("function") or {}
+        function = _dict(call.get("function"))
         items.append(
             {
                 "type": "function_call",
@@ -92,17 +92,15 @@ def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
 
 
 def _text(said: Dict, choice: Dict) -> Dict:
-    logprobs = choice.get("logprobs")
-    notes = [note for note in said.get("annotations") or [] if isinstance(note, dict)]
     return {
         "type": "output_text",
         "text": said["content"],
         "annotations": [
             {"type": "url_citation", **note["url_citation"]}
-            for note in notes
+            for note in _dicts(said.get("annotations"))
             if isinstance(note.get("url_citation"), dict)
         ],
-        "logprobs": (logprobs.get("content") or []) if isinstance(logprobs, dict) else [],
+        "logprobs": _dict(choice.get("logprobs")).get("content") or [],
     }
 
 
@@ -126,6 +124,14 @@ def _usage(usage: Any) -> Dict | None:
         "output_tokens_details": {"reasoning_tokens": _count(after, "reasoning_tokens")},
         "total_tokens": tokens_in + tokens_out,
     }
+
+
+def _dict(value: Any) -> Dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[Dict]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _count(usage: Any, name: str) -> int:

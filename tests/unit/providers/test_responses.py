@@ -111,7 +111,13 @@ def test_reasoning_without_a_signature_is_a_summary() -> None:
 
 @pytest.mark.parametrize(
     "chat_reply",
-    [{}, {"choices": None}, {"choices": [{}]}, {"choices": [{"message": {"content": None}}], "usage": 3}],
+    [
+        {},
+        {"choices": None},
+        {"choices": [{}]},
+        {"choices": [7]},
+        {"choices": [{"message": {"content": None, "tool_calls": [7], "annotations": 7}}], "usage": 3},
+    ],
 )
 def test_a_chat_that_says_little_is_still_a_response(chat_reply: dict[str, Any]) -> None:
     """Whatever a host leaves out."""
@@ -127,7 +133,7 @@ def test_a_chat_that_says_little_is_still_a_response(chat_reply: dict[str, Any])
         ({"input": 7}, "input"),
         ({"input": [7]}, "input[0]"),
         ({"input": [{"role": "user", "content": [{"type": "video"}]}]}, "input[0].content[0]"),
-        ({"input": "x", "tools": {}}, None),
+        ({"input": "x", "tools": {}}, "tools"),
         ({"input": "x", "tools": [{"type": "function"}]}, None),
         ({"input": "x", "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"input": "x", "text": 7}, "text"),

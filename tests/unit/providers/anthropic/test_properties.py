@@ -300,12 +300,15 @@ def test_whatever_a_line_says_it_is_sent_or_refused(
     for encode in (wire.encode, wire.encode_batch):
         refused: LineRefused | None = None
         try:
-            json.loads(encode(endpoint, json.dumps(body).encode()).body)
+            made = encode(endpoint, json.dumps(body).encode())
+            json.loads(made.body)
+            assert json.loads(wire.decode(endpoint, 200, ANSWER, made.note).body)["model"] == "m"
         except LineRefused as error:
             refused = error
         assert refused is None or (refused.message.endswith(".") and refused.code and refused.status == 400)
 
 
+ANSWER = b'{"type":"message","id":"msg_1","model":"m","content":[{"type":"text","text":"Hi"}],"usage":{}}'
 replies = st.dictionaries(
     st.sampled_from(["type", "content", "usage", "stop_reason", "stop_details", "error", "id", "model"]),
     odd | st.just("message") | st.just("error"),

@@ -103,7 +103,7 @@ def test_a_model_that_cannot_be_held_to_a_schema_is_asked_in_words() -> None:
 
 def test_a_budget_is_not_given_to_a_model_that_does_not_think() -> None:
     """Where a list tells that it takes neither kind of thinking."""
-    wire = AnthropicWire("http://h/v1", "m", facts=Facts(adaptive=False, always_thinks=False))
+    wire = AnthropicWire("http://h/v1", "m", facts=Facts(adaptive=False, always_thinks=False, efforts=()))
     made = wire.encode(CHAT, b'{"messages":[{"role":"user","content":"Hi"}],"reasoning_effort":"low"}')
     assert made.dropped == ("reasoning_effort",)
     assert "thinking" not in json.loads(made.body)
