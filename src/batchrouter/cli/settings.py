@@ -10,7 +10,8 @@ from batchrouter.config import Config
 from batchrouter.errors import ConfigError
 
 NO_PROVIDER = (
-    "No provider is configured. Set OPENAI_API_KEY (or GEMINI_API_KEY, GROQ_API_KEY), or write a batchrouter.yaml:\n"
+    "No provider is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or another vendor's variable, or "
+    "write a batchrouter.yaml:\n"
     "  providers:\n"
     '    local: {base_url: "http://localhost:8000/v1"}   # vLLM, Ollama, or any server that speaks OpenAI\'s API'
 )

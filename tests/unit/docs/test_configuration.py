@@ -107,8 +107,8 @@ def test_the_endpoints_are_told() -> None:
     assert [path for path in config.LINE_ENDPOINTS if f"`{path}`" not in text] == []
 
 
-@pytest.mark.parametrize("example", blocks(PAGE, "yaml"))
+@pytest.mark.parametrize("example", [*blocks(PAGE, "yaml"), *blocks(ROOT / "README.md", "yaml")])
 def test_every_example_can_be_used(example: str) -> None:
     """With the variables that it names."""
-    variables = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", example), "sk-1")
+    variables = dict.fromkeys(re.findall(r"\$\{([A-Z_0-9]+)\}", example), "sk-1")
     assert config.parse(example, variables, "the example").providers
