@@ -23,10 +23,9 @@ from batchrouter.simulator.anthropic import messages as anthropic
 from batchrouter.simulator.anthropic.cache import PromptCache
 from batchrouter.simulator.anthropic.surface import VERSION, answer_lookup, answer_message
 from batchrouter.simulator.limits import LimitGate, Spent
-from batchrouter.simulator.refusals import ERRORS as ERRORS
 from batchrouter.simulator.refusals import Refusals, speaks_anthropic
 from batchrouter.simulator.reply import Reply
-from batchrouter.simulator.request import Request as Request
+from batchrouter.simulator.request import Request
 from batchrouter.simulator.script import Fixed, LogNormal, Match, Rule, Script, Then, Uniform
 from batchrouter.simulator.shapes import shaped
 
