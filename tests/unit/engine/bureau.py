@@ -71,6 +71,8 @@ class Bureau:
     reject: str | None = None
     """New jobs are made and then rejected as a whole, with this code."""
     lists_missing: bool = False
+    held_up: asyncio.Event | None = None
+    """Replies to creates wait for it."""
     fate: Fate = echo
     faults: Callable[[str, bool], NativeError | None] = lambda verb, done: None
     wire: Callable[[str], Wire] = lambda model: OpenAIWire("http://upstream.invalid/v1", model)
@@ -268,6 +270,8 @@ class Api:
         number = self._process.count
         self._fail(verb, False)
         result = await act()
+        if verb == "submit" and self._bureau.held_up is not None:
+            await self._bureau.held_up.wait()
         self._process.behind(f"api.{verb}", number)
         self._fail(verb, True)
         return result

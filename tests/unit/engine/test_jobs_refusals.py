@@ -1,0 +1,359 @@
+"""What a provider's no means for a job: limits and lost replies wait, keys pause the lane, no line is burnt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from batchrouter.domain.job import Job
+from batchrouter.domain.job_end import Why, why_of
+from batchrouter.domain.lane_choice import LaneOptions
+from batchrouter.domain.lifecycle import BatchState, JobState
+from batchrouter.errors import BlobError, NativeError, NativeRefused, NativeUnknown
+from tests.unit.engine.bureau import Bureau, batch_house, quick
+from tests.unit.engine.house import House, chat, cut_ranges
+
+
+def jobs_of(house: House, batch_id: str) -> list[Job]:
+    return list(house.store.jobs.jobs(batch_id))
+
+
+def failing(verb: str, *errors: NativeError, done: bool = False) -> Callable[[str, bool], NativeError | None]:
+    """The first calls of that verb fail so, one by one."""
+    left = list(errors)
+
+    def faults(asked: str, after: bool) -> NativeError | None:
+        return left.pop(0) if asked == verb and after is done and left else None
+
+    return faults
+
+
+def refused(status: int, code: str | None = None, retry_after_s: float | None = None) -> NativeRefused:
+    return NativeRefused("no", status=status, code=code, retry_after_s=retry_after_s)
+
+
+async def whole(house: House, bureau: Bureau, *batch_ids: str) -> None:
+    bureau.check()
+    for batch_id in batch_ids:
+        assert house.batch(batch_id).state is BatchState.COMPLETED
+        await house.check_whole(batch_id)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (refused(401, "invalid_api_key"), "refuses the key"),
+        (refused(402), "no credit"),
+        (refused(403), "does not permit"),
+        (refused(429, "insufficient_quota"), "no credit"),
+        (refused(400, "billing_hard_limit_reached"), "no credit"),
+    ],
+)
+async def test_a_refused_key_pauses_the_lane_and_burns_no_line(error: NativeRefused, words: str) -> None:
+    """One create as a probe after 30 s, then 60, then 120, of however many jobs; when it is taken all of them go."""
+    house, bureau = batch_house()
+    bureau.facts = quick(max_requests=6)
+    bureau.faults = failing("submit", *[error] * 4)
+    await house.new_worker()
+    batch_id = await house.create(chat(15))
+    tried: list[float] = []
+    start_s = house.clock.mono_s()
+    for _ in range(240):
+        before = bureau.calls["submit"]
+        await house.run_for(1.0)
+        tried += [house.clock.mono_s() - start_s] * (bureau.calls["submit"] - before)
+        if house.clock.mono_s() - start_s == 20:
+            share = house.share(batch_id, "m")
+            assert (share.state, share.done) == ("paused", 0)
+            assert words in (share.reason or "")
+            assert share.until_ms is not None
+    # Those that were on their way when the first was refused count as one.
+    probes = sorted({round(at_s) for at_s in tried})
+    assert probes[0] <= 2
+    assert 30 <= probes[1] <= 34
+    assert 90 <= probes[2] <= 97
+    assert all(line["error"] is None for line in await house.output(batch_id))
+    await house.run(batch_id)
+    assert house.share(batch_id, "m").state == "open"
+    assert all(job.reason is None for job in jobs_of(house, batch_id))
+    assert house.log == []
+    await whole(house, bureau, batch_id)
+
+
+async def test_who_says_when_to_come_back_is_asked_then() -> None:
+    """A 429 to a create made nothing, so that nobody looks for it."""
+    house, bureau = batch_house()
+    bureau.faults = failing("submit", refused(429, retry_after_s=17.0))
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.run_for(16.0)
+    assert bureau.calls["submit"] == 1
+    assert house.share(batch_id, "m").state == "waiting"
+    await house.run_for(4.0)
+    assert (bureau.calls["submit"], bureau.calls["find"]) == (2, 0)
+    await house.run(batch_id)
+    await whole(house, bureau, batch_id)
+
+
+@pytest.mark.parametrize("error", [refused(404), refused(400, "model_not_supported"), refused(413)])
+async def test_what_the_provider_does_not_run_as_a_batch_runs_in_real_time(
+    error: NativeRefused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its lines, with the reason in the job's row; the batch makes no more jobs in that lane, others do."""
+    cut_ranges(monkeypatch, 4)
+    house, bureau = batch_house()
+    bureau.facts = quick(max_requests=6, max_jobs=1)
+    bureau.faults = failing("submit", error)
+    await house.new_worker()
+    batch_id = await house.create(chat(15))
+    await house.run(batch_id)
+    assert (bureau.calls["submit"], len(house.sent)) == (1, 15)
+    (job,) = jobs_of(house, batch_id)
+    assert why_of(job.reason) is Why.REFUSED
+    assert str(error.status) in (job.reason or "")
+    other = await house.create(chat(5, start=20))
+    await house.run(other)
+    assert bureau.calls["submit"] == 2
+    await whole(house, bureau, batch_id, other)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("code", ["token_limit_exceeded", "too_many_tasks"])
+async def test_a_limit_makes_lines_wait_and_fails_none(code: str, late: bool) -> None:
+    """Whether a create is refused or the job is rejected when it was made: its lines stay in the lane, which tells why,
+    and are submitted anew later; of enqueued tokens the next job has fewer."""
+    house, bureau = batch_house()
+    if late:
+        bureau.reject = code
+    else:
+        bureau.faults = failing("submit", refused(400, code))
+    await house.new_worker()
+    batch_id = await house.create(chat(20))
+    await house.run_for(10.0)
+    share = house.share(batch_id, "m")
+    assert (share.state, share.done, share.waiting) == ("waiting", 0, 20)
+    assert code in (share.reason or "")
+    bureau.reject = None
+    await house.run(batch_id)
+    first, *rest = jobs_of(house, batch_id)
+    assert why_of(first.reason) is Why.LIMIT
+    if code == "token_limit_exceeded":
+        assert rest[0].lines <= 10
+    assert house.log == []
+    await whole(house, bureau, batch_id)
+
+
+async def test_known_limits_are_never_passed() -> None:
+    """Of tokens and of jobs: at no moment has the provider more of ours, over all batches."""
+    house, bureau = batch_house()
+    bureau.facts = quick(enqueued_tokens=700, max_jobs=2)
+    bureau.run_s = 3.0
+    await house.new_worker()
+    batches = [await house.create(chat(12, start=100 * i)) for i in range(3)]
+    most_jobs = most_tokens = 0
+    while not all(house.batch(each).state is BatchState.COMPLETED for each in batches):
+        await house.step()
+        (lane,) = house.store.ledger.lanes()
+        enqueued = house.store.jobs.enqueued(lane.id)
+        most_jobs, most_tokens = max(most_jobs, enqueued.jobs), max(most_tokens, enqueued.tokens)
+        if enqueued.jobs == 2:
+            assert house.share(batches[2], "m").reason is not None
+    assert most_jobs == 2
+    assert 300 < most_tokens <= 665
+    assert house.log == []
+    await whole(house, bureau, *batches)
+
+
+async def test_what_never_left_is_sent_again_without_asking() -> None:
+    """No connection was made: nothing can have happened."""
+    house, bureau = batch_house()
+    bureau.faults = failing("submit", *[NativeUnknown("refused", sent=False)] * 3)
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.run(batch_id)
+    assert (bureau.calls["submit"], bureau.calls["find"]) == (4, 0)
+    await whole(house, bureau, batch_id)
+
+
+@pytest.mark.parametrize("error", [NativeUnknown("lost"), refused(502)])
+async def test_a_create_whose_reply_was_lost_is_found_by_its_tag(error: NativeError) -> None:
+    """Though the list lags; it is never made twice."""
+    house, bureau = batch_house()
+    bureau.lag_s = 9.0  # the first look is after about 5, and patience lasts another 5
+    bureau.faults = failing("submit", error, done=True)
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.run(batch_id)
+    assert bureau.calls["submit"] == 1
+    assert bureau.calls["find"] > 1
+    await whole(house, bureau, batch_id)
+
+
+@pytest.mark.parametrize("error", [NativeUnknown("lost"), refused(502)])
+async def test_a_create_that_was_lost_is_made_again_when_the_list_stays_empty(error: NativeError) -> None:
+    """Only after the provider's list has shown nothing for `lost_create_s`."""
+    house, bureau = batch_house()
+    bureau.faults = failing("submit", error)
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.run_for(8.0)
+    assert (bureau.calls["submit"], len(bureau.jobs)) == (1, 0)
+    await house.run(batch_id)
+    assert len(bureau.jobs) == 1
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_job_without_a_tag_is_proved_by_its_results() -> None:
+    """Of two jobs alike in size the wrong one is taken first, found out by its results, and set aside: nothing of it
+    counts, and the right one is found."""
+    house, bureau = batch_house()
+    bureau.tagless, bureau.run_s = True, 3.0
+    await house.new_worker()
+    first = await house.create(chat(5))
+    await house.run_for(1.0)
+    bureau.faults = failing("submit", NativeUnknown("lost"), done=True)
+    second = await house.create(chat(5, start=10))
+    await house.run(first, second)
+    assert bureau.calls["submit"] == 2
+    (job,) = jobs_of(house, second)
+    assert job.ext_id == "ext-2"
+    assert house.log == []
+    await whole(house, bureau, first, second)
+
+
+async def test_a_job_without_a_tag_that_is_none_of_the_providers_is_given_up() -> None:
+    """What was taken for it is another's, and there is no other: its lines go on."""
+    house, bureau = batch_house()
+    bureau.tagless, bureau.run_s = True, 3.0
+    await house.new_worker()
+    first = await house.create(chat(5))
+    await house.run_for(1.0)
+    bureau.faults = failing("submit", NativeUnknown("lost"))
+    second = await house.create(chat(5, start=10))
+    await house.run(first, second)
+    lost, *_ = jobs_of(house, second)
+    assert why_of(lost.reason) is Why.GONE
+    await whole(house, bureau, first, second)
+
+
+@pytest.mark.parametrize("verb", ["look", "results"])
+@pytest.mark.parametrize("error", [refused(500), refused(429), refused(401), NativeUnknown("lost")])
+async def test_a_question_without_an_answer_is_asked_again(verb: str, error: NativeError) -> None:
+    """Of a job that was made nothing is lost by it; a refused key is told, and pauses what is to be made."""
+    house, bureau = batch_house()
+    bureau.faults = failing(verb, error, error)
+    await house.new_worker()
+    batch_id = await house.create(chat(5), window_ms=600_000)
+    await house.run_until(lambda: bureau.calls[verb] == 2)
+    if isinstance(error, NativeRefused) and error.status == 401:
+        await house.turn()
+        assert house.share(batch_id, "m").state == "paused"
+    await house.run(batch_id)
+    assert house.share(batch_id, "m").state == "open"
+    assert house.log == []
+    assert len(bureau.jobs) == 1
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_job_that_the_provider_does_not_know_is_over() -> None:
+    """Not at once, for it may not be known yet; then its lines go on."""
+    house, bureau = batch_house()
+    bureau.run_s = 1000.0
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.run_until(lambda: len(bureau.jobs) == 1)
+    bureau.lists_missing = True
+    await house.run_for(3.0)
+    assert len(house.open_jobs(batch_id)) == 1
+    await house.run_for(6.0)
+    (first, *_) = jobs_of(house, batch_id)
+    assert why_of(first.reason) is Why.GONE
+
+
+async def test_results_that_break_off_count_as_far_as_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is read the next time."""
+    monkeypatch.setattr("batchrouter.engine.jobs.collect.PORTION_LINES", 2)
+    house, bureau = batch_house()
+    await house.new_worker()
+    whole_results = Bureau.results
+    broken: list[int] = []
+
+    def results(self: Bureau, job: Any) -> list[bytes]:
+        lines = whole_results(self, job)
+        if broken:
+            return lines
+        broken.append(len(lines))
+        return [*lines[:5], b"\xff{", *lines[5:7], b'{"custom_id":null}']
+
+    monkeypatch.setattr(Bureau, "results", results)
+    bureau.faults = failing("results", NativeUnknown("cut off"))
+    batch_id = await house.create(chat(10))
+    await house.run(batch_id)
+    assert house.batch(batch_id).completed == 10
+    await house.check_whole(batch_id)
+
+
+async def test_a_job_whose_input_cannot_be_read_for_a_while_is_submitted_later() -> None:
+    """Nothing of it left in whole, so that nobody looks for it; other batches are made meanwhile."""
+    house, bureau = batch_house()
+    house.options_of = {"slow": LaneOptions()}
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.do(house.living.duties_once())
+    down = True
+    house.process.fault = lambda verb, done: BlobError("away") if down and verb.startswith("read files/") else None
+    await house.run_for(5.0)
+    assert len(bureau.jobs) == 0
+    down = False
+    await house.run(batch_id)
+    assert bureau.calls["find"] == 0
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_step_that_fails_by_a_fault_of_ours_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again, more and more seldom; the other job ends."""
+    house, bureau = batch_house()
+    await house.new_worker()
+    first = await house.create(chat(5))
+    await house.run_until(lambda: len(bureau.jobs) == 1)
+    seen = Bureau.seen
+
+    def broken(self: Bureau, job: Any) -> Any:
+        if job.ext_id == "ext-1":
+            raise KeyError("ours")
+        return seen(self, job)
+
+    monkeypatch.setattr(Bureau, "seen", broken)
+    second = await house.create(chat(5, start=10))
+    await house.run(second)
+    assert house.batch(first).state is BatchState.IN_PROGRESS
+    assert bureau.calls["look"] < 40
+    monkeypatch.setattr(Bureau, "seen", seen)
+    await house.run(first)
+    await whole(house, bureau, first, second)
+
+
+async def test_a_submit_whose_worker_lost_its_lease_is_found_by_the_next() -> None:
+    """Another takes the step while the first still waits for its reply; what that then hears changes nothing."""
+    house, bureau = batch_house()
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    old = house.living
+    await house.do(old.duties_once())
+    await house.do(old.jobs_once())  # makes the job, in a round of its own
+    bureau.held_up = asyncio.Event()
+    tasks = await old.jobs.begin()
+    await house.settle()
+    assert len(bureau.jobs) == 1
+    await house.new_worker()  # alone, so that the first one's lease has ended
+    await house.run_for(3.0)
+    (job,) = house.open_jobs(batch_id)
+    assert (job.state, bureau.calls["find"]) == (JobState.CREATED, 1)
+    bureau.held_up.set()
+    assert await asyncio.gather(*tasks) == [0]
+    assert house.open_jobs(batch_id) == [job]
+    await house.run(batch_id)
+    await whole(house, bureau, batch_id)
