@@ -194,11 +194,20 @@ class StandingClock:
         return getattr(self._loop, name)
 
 
-def run_of(simulator: Simulator, lines: int) -> Run:
+def run_of(simulator: Simulator, lines: int, dialect: str = "openai") -> Run:
     """A job that nobody asked for over a connection."""
     content = Part(Spool(jsonl(greetings(lines))))
     order = Order(id="j", endpoint=CHAT, model="", input_file_id="f", content=content, window_s=60.0, window="24h")
-    return Run(simulator, Shelf(), DIALECTS["openai"], order)
+    return Run(simulator, Shelf(), DIALECTS[dialect], order)
+
+
+async def test_a_window_of_azure_is_only_a_target() -> None:
+    """Where others expire, its jobs go on."""
+    simulator = Simulator()
+    await simulator.start()
+    expiries = [run_of(simulator, 1, name).job.expires_s for name in ("azure", "openai")]
+    assert [expiry is None for expiry in expiries] == [True, False]
+    await simulator.stop()
 
 
 async def test_lines_that_a_batch_ran_stand_in_the_log_file_too(tmp_path: Path) -> None:
@@ -569,6 +578,7 @@ def test_batches_are_listed_newest_first_in_pages(client: openai.OpenAI) -> None
     page = client.batches.list(limit=2)
     assert (page.has_more, [one.id for one in page.data]) == (True, [batches[4].id, batches[3].id])
     assert [one.id for one in client.batches.list(limit=2)] == [one.id for one in reversed(batches)]
+    assert client.batches.list(limit=5).has_more is False
     with pytest.raises(openai.NotFoundError, match="No batch found with id 'batch_none'"):
         client.batches.retrieve("batch_none")
     with pytest.raises(openai.BadRequestError):
@@ -587,6 +597,12 @@ def test_raw_bytes_and_streams_are_uploaded_as_well(client: openai.OpenAI) -> No
     for given in (content, io.BytesIO(content)):
         file = client.files.create(file=given, purpose="batch")
         assert (file.filename, client.files.content(file.id).content) == ("upload", content)
+
+
+def test_a_large_call_of_a_model_is_answered_as_any_other(client: openai.OpenAI) -> None:
+    body = compact(chat("x" * 3 * MEGABYTE))
+    reply = client.post("/chat/completions", content=body, cast_to=object)
+    assert expected_key(body) in str(reply)
 
 
 def test_a_large_file_stays_out_of_memory(simulator: SimulatorProcess, client: openai.OpenAI, tmp_path: Path) -> None:
