@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from batchrouter.adapters.clock import RealClock
 from batchrouter.adapters.native import native_api
@@ -19,6 +19,7 @@ from batchrouter.ports.native import JobDraft, NativeApi
 TAG = "job_0123456789abcdef01234567"
 KEY = "sk-a-secret-that-nobody-may-see"
 CHAT = "/v1/chat/completions"
+READ_BYTES = 256 * 1024
 LINES = [b'{"custom_id":"%s-%d"}' % (TAG.encode(), number) for number in range(3)]
 PATIENCE = Patience(connect_s=5, reply_s=5, stall_s=5)
 
@@ -37,7 +38,10 @@ class Asked:
 
 
 class Provider:
-    """`replies` by method and path, each a reply or what makes one. `read` false: bodies are left on the wire."""
+    """`replies` by method and path, each a reply or what makes one. A handler with `reads_itself` reads the body by
+    itself. `forget_files`: files in forms are not kept."""
+
+    forget_files = False
 
     def __init__(self, replies: Mapping[str, Reply | Handler], *, context: ssl.SSLContext | None = None) -> None:
         self.replies = dict(replies)
@@ -66,11 +70,14 @@ class Provider:
         body, form = b"", {}
         if request.content_type.startswith("multipart/"):
             async for part in await request.multipart():
-                assert not isinstance(part, type(None))
-                form[part.name or ""] = (part.filename, bytes(await part.read()))  # type: ignore[union-attr]
+                assert isinstance(part, BodyPartReader)
+                if self.forget_files and part.filename is not None:
+                    while await part.read_chunk(READ_BYTES):
+                        pass
+                form[part.name or ""] = (part.filename, bytes(await part.read()))
         elif not getattr(entry, "reads_itself", False):
             body = await request.read()
-        self.asked.append(Asked(request.method, request.path_qs, dict(request.headers), body, form))
+        self.asked.append(Asked(request.method, request.path_qs, request.headers.copy(), body, form))
         reply: Any = entry
         if callable(reply):
             reply = reply(request)

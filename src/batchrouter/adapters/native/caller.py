@@ -110,10 +110,11 @@ class Caller:
         """A request with a small body, `json` or (content type, bytes), or with none. `url` may be a path behind
         `base_url`. Any status but those of `takes` is a refusal."""
         data: bytes | None = None
-        headers = dict(headers or {})
+        # The vendors' clients say so too where there is no body; aiohttp would say octet-stream.
+        headers = {"content-type": "application/json", **(headers or {})} if method == "POST" else dict(headers or {})
         if json is not None:
-            content = ("application/json", msgspec.json.encode(json))
-        if content is not None:
+            data = msgspec.json.encode(json)
+        elif content is not None:
             headers["content-type"], data = content
         with _foreign(what):
             async with asyncio.timeout(self._patience.reply_s):

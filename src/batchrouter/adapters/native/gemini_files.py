@@ -36,7 +36,7 @@ class GeminiFiles:
             "x-goog-upload-header-content-length": str(body.size),
             "x-goog-upload-header-content-type": _TYPE,
         }
-        meta = {"file": {"displayName": file_name(draft), "mimeType": _TYPE}}
+        meta = {"file": {"display_name": file_name(draft), "mime_type": _TYPE, "size_bytes": body.size}}
         place = await caller.ask("POST", self._upload_url, what, json=meta, headers=begin)
         address = place.headers.get("x-goog-upload-url")
         if not address:
