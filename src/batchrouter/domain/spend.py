@@ -17,7 +17,7 @@ ASSUMED_OUTPUT = 8192
 TOKEN_BYTES = 3
 """Bytes of JSON a token at least, over a whole request: English has about four, Chinese three a character."""
 PICTURE_TOKENS = 5000
-"""What an image or a sound inside a body is taken to have instead of its bytes; a large image has about 1,600."""
+"""What an image or a sound inside a body is taken to have at most; a large image has about 1,600."""
 
 # In base64, whose / may be escaped. No text has so long a word.
 _LONG_MIN = 2000
@@ -75,10 +75,9 @@ def most_tokens(endpoint: str, body: bytes) -> tuple[int, int]:
 
 
 def _most_input(body: bytes) -> int:
-    size, pictures = len(body), 0
+    size = len(body)
     if size > _LONG_MIN:
         for found in _LONG.finditer(body):
             if not body.startswith(_PDF, found.start()):
-                pictures += 1
-                size -= found.end() - found.start()
-    return -(-size // TOKEN_BYTES) + pictures * PICTURE_TOKENS
+                size -= max(0, found.end() - found.start() - PICTURE_TOKENS * TOKEN_BYTES)
+    return -(-size // TOKEN_BYTES)

@@ -31,7 +31,7 @@ from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BATCH_FINAL, JobState
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.planning import Planner
-from batchrouter.domain.routing import RouteProvider, Router
+from batchrouter.domain.routing import Resolved, RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import Tenant
 from batchrouter.engine.settings import EngineSettings
@@ -40,6 +40,7 @@ from batchrouter.engine.worker import Worker
 from batchrouter.errors import BatchRouterError, ConfigError, TransportError
 from batchrouter.ports.blobs import BlobWriter
 from batchrouter.ports.transport import Sink
+from batchrouter.providers.base import Wire
 from batchrouter.providers.openai import OpenAIWire
 from batchrouter.service.content import Content
 
@@ -234,6 +235,7 @@ class Sent:
     def __init__(self, body: bytes, at_s: float, link: FakeLink) -> None:
         self.body = body
         self.at_s = at_s
+        self.key = ""
         self.ended_s: float | None = None
         self.aborted = False
         self._link = link
@@ -252,9 +254,10 @@ class FakeLink:
     connections = 0
     idle = 0
 
-    def __init__(self, house: House, process: Process) -> None:
+    def __init__(self, house: House, process: Process, key: str = "") -> None:
         self._house = house
         self._process = process
+        self._key = key
         self._closed = False
 
     @property
@@ -267,6 +270,7 @@ class FakeLink:
         call = Sent(body, clock.mono_s(), self)
         if self.alive:
             self._house.log.append(call)
+            self._house.key = call.key = self._key
             answer = self._house.upstream(body)
             if not answer.silent:
                 clock.call_at(clock.mono_s() + answer.delay_s, partial(self._end, call, answer, sink))
@@ -308,6 +312,13 @@ class House:
         self.card: RateCard | None = None
         self.native: Callable[[LaneKey, Process], NativeSetup] | None = None
         self.unconfigured: set[str] = set()
+        self.keys: tuple[str, ...] = ("",)
+        """The members of every lane."""
+        self.key = ""
+        """The one under which the request came that the upstream is asked about."""
+        self.fallbacks: dict[str, tuple[str, ...]] = {}
+        """By a line's model: those that come after it, all of the one provider."""
+        self.wire: Callable[[LaneKey], Wire] = lambda key: OpenAIWire("http://upstream.invalid/v1", key.model)
         self.log: list[Sent] = []
         self.router = Router([RouteProvider("sim", "openai")], {}, "sim")
         self.add_tenant("default")
@@ -347,8 +358,10 @@ class House:
         def lane(key: LaneKey) -> LaneSetup:
             if key.model in self.unconfigured:
                 raise ConfigError(f"provider of {key.model} is not configured")
-            wire = OpenAIWire("http://upstream.invalid/v1", key.model)
-            return LaneSetup((Member(wire, FakeLink(self, process), self.pacing),))
+            wire = self.wire(key)
+            return LaneSetup(
+                tuple(Member(wire, FakeLink(self, process, name), self.pacing, name) for name in self.keys)
+            )
 
         def native(key: LaneKey) -> NativeSetup:
             if self.native is None:
@@ -365,12 +378,15 @@ class House:
             chance=self.chance,
             settings=self.settings,
             router=self.router,
-            upstreams=Upstreams(lane, native, self._options, lambda field, model: (), self._card),
+            upstreams=Upstreams(lane, native, self._options, self._fallbacks, self._card),
         )
         return self.worker
 
     def _options(self, provider: str, model: str) -> LaneOptions:
         return self.options_of.get(model, self.options)
+
+    def _fallbacks(self, field: str, model: str) -> tuple[Resolved, ...]:
+        return tuple(Resolved("sim", each, True) for each in self.fallbacks.get(model, ()))
 
     async def _card(self, key: LaneKey) -> RateCard | None:
         return self.card
@@ -420,6 +436,7 @@ class House:
         tenant: str = "default",
         window_ms: int = DAY_MS,
         metadata: dict[str, str] | None = None,
+        max_cost_nano: int | None = None,
     ) -> str:
         """Upload and create; returns the batch's id."""
         data = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -439,6 +456,7 @@ class House:
                 expires_ms=now_ms + window_ms,
                 api_key_id="key",
                 body_hash=str(self._batches),
+                max_cost_nano=max_cost_nano,
             ),
             now_ms=now_ms,
         )
@@ -572,7 +590,6 @@ class House:
         assert dispatcher._batches == {}
         assert dispatcher.journal._batches == {}
         assert dispatcher._mover._leaving == {}
-        assert dispatcher._mover._task is None
         for runner in dispatcher._runners.values():
             assert runner.loader.bytes == 0
             assert {member.limiter.in_flight for member in runner.pool.members} == {0}
