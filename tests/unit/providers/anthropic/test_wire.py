@@ -77,6 +77,12 @@ def test_only_what_may_take_long_is_streamed(endpoint: str, limit: int) -> None:
     assert "stream" not in json.loads(WIRE.encode_batch(endpoint, body).body)
 
 
+def test_a_native_batch_has_no_stream() -> None:
+    """Even where the line of /v1/messages asks for one."""
+    body = b'{"model":"x","max_tokens":9,"stream":true,"messages":[]}'
+    assert "stream" not in json.loads(WIRE.encode_batch(MESSAGES, body).body)
+
+
 def test_facts_and_policy_can_be_given() -> None:
     """Facts from the provider's own list win over those of the name."""
     wire = AnthropicWire("http://h/v1", "m", facts=Facts(max_output=100), policy=Policy(max_tokens=300))
