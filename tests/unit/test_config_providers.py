@@ -335,6 +335,12 @@ def test_a_vendor_s_own_name_goes_before_the_default() -> None:
     assert mine.resolve("", "openai/gpt-4.1") == Resolved("work", "gpt-4.1", True)
 
 
+def test_a_provider_with_a_host_s_name_is_found_by_the_names_that_others_give_it() -> None:
+    """Whoever is there."""
+    router = router_of(config(f"providers: {{gemini: {{type: openai, {AT}}}, local: {{{AT}}}}}"))
+    assert router.resolve("", "google/gemini-x") == Resolved("gemini", "gemini-x", True)
+
+
 def test_fallbacks_are_found_by_every_name_of_a_model() -> None:
     """Each in its own spelling, in order; those of a fallback are not followed."""
     router = router_of(

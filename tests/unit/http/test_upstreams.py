@@ -21,7 +21,7 @@ from batchrouter.config import parse, router_of
 from batchrouter.domain.lane_choice import LaneOptions, Mode
 from batchrouter.domain.origin import Origin
 from batchrouter.domain.shard import LaneKey, LaneMode
-from batchrouter.errors import ConfigError
+from batchrouter.errors import ConfigError, LineRefused
 from batchrouter.ports.transport import LinkSettings
 from batchrouter.providers.anthropic import AnthropicWire, facts_of
 from batchrouter.providers.job_lines import AnthropicLines, MistralLines, OpenAILines
@@ -170,6 +170,25 @@ def test_what_the_configuration_wishes_of_anthropic_reaches_its_wire() -> None:
         assert encoded.dropped == ("n",)
 
     with_upstreams(provider("type: anthropic, api_key: k, max_tokens: 321, unsupported: drop"), look)
+
+
+def test_what_the_configuration_wishes_of_parameters_reaches_the_openai_wire() -> None:
+    """As it reaches Anthropic's."""
+
+    def look(upstreams: ConfiguredUpstreams, _: Links) -> tuple[str, ...]:
+        return upstreams.lane(LaneKey("a", "m")).members[0].wire.encode(CHAT, b'{"model":"m","n":2}').dropped
+
+    assert with_upstreams(provider("type: groq, api_key: k, unsupported: drop"), look) == ("n",)
+    with pytest.raises(LineRefused):
+        with_upstreams(provider("type: groq, api_key: k"), look)
+
+
+def test_what_has_no_real_time_is_never_too_slow_in_it() -> None:
+    """Else its jobs would be cancelled for a lane that does not exist."""
+    text = provider("type: batchrouter, base_url: 'http://h'")
+    options = with_upstreams(text, lambda upstreams, _: upstreams.options("a", "m"))
+    assert (options.mode, options.batch) == (Mode.BATCH, True)
+    assert options.rate > 1e6
 
 
 def test_options_are_what_the_configuration_says() -> None:
