@@ -35,7 +35,7 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 
 def talking(base_url: str, api_key: str = "any", **more: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, **more)
+    return openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=20, **more)
 
 
 def talking_azure(simulator: SimulatorProcess, api_key: str) -> openai.AzureOpenAI:
