@@ -49,7 +49,8 @@ def told(error: BaseException) -> str:
 async def failure(call: Coroutine[Any, Any, object]) -> NativeError:
     """What a call raises; nothing that it tells may hold the key."""
     with pytest.raises(NativeError) as raised:
-        await call
+        async with asyncio.timeout(20):
+            await call
     assert KEY not in told(raised.value)
     return raised.value
 

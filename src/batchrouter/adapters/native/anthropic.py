@@ -23,7 +23,7 @@ from batchrouter.ports.native import JobDraft
 VERSION = "2023-06-01"
 _BATCHES = "/messages/batches"
 _RESULTS = "results"
-_PHASES = {"in_progress": JobPhase.RUNNING, "canceling": JobPhase.CANCELLING, "ended": JobPhase.ENDED}
+PHASES = {"in_progress": JobPhase.RUNNING, "canceling": JobPhase.CANCELLING, "ended": JobPhase.ENDED}
 
 
 class AnthropicBatches:
@@ -90,7 +90,7 @@ def _seen(job: Any, what: str) -> Seen:
     numbers = {name: count for name, count in counts.items() if isinstance(count, int)}
     return Seen(
         ext_id=job["id"],
-        phase=_PHASES.get(job.get("processing_status"), JobPhase.RUNNING),
+        phase=PHASES.get(job.get("processing_status"), JobPhase.RUNNING),
         completed=numbers.get("succeeded", 0),
         failed=numbers.get("errored", 0),
         total=sum(numbers.values()),

@@ -18,7 +18,7 @@ TAG = "batchrouter_job"
 FILES = ("input_file_id", "output_file_id", "error_file_id")
 FILES_LATE_MS = 600_000
 """How long after its end a job that did something may still have no file of results."""
-_PHASES = {
+PHASES = {
     "validating": JobPhase.RUNNING,
     "in_progress": JobPhase.RUNNING,
     "finalizing": JobPhase.RUNNING,
@@ -93,7 +93,7 @@ def time_ms(value: object) -> int | None:
 def _phase(word: str, statuses: Mapping[str, str]) -> JobPhase:
     """A word that nobody knows is one of a job that goes on: only an end that is sure may be collected."""
     told = statuses.get(word, word).lower()
-    return _PHASES[told] if told in _PHASES else _OURS.get(told, JobPhase.RUNNING)
+    return PHASES[told] if told in PHASES else _OURS.get(told, JobPhase.RUNNING)
 
 
 def _refusal(job: Mapping[str, Any]) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from batchrouter.ports.native import JobDraft
 
 _JOBS = "/batch/jobs"
 _INPUT, _RESULTS = "input_file", ("output_file", "error_file")
-_PHASES = {
+PHASES = {
     "QUEUED": JobPhase.RUNNING,
     "RUNNING": JobPhase.RUNNING,
     "CANCELLATION_REQUESTED": JobPhase.CANCELLING,
@@ -119,7 +119,7 @@ def _seen(job: Any, what: str) -> Seen:
     inputs = job.get("input_files")
     if isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
         data[_INPUT] = inputs[0]
-    phase = _PHASES.get(word, JobPhase.RUNNING)
+    phase = PHASES.get(word, JobPhase.RUNNING)
     return Seen(
         ext_id=job["id"],
         phase=phase,
