@@ -44,7 +44,8 @@ def card_of(question: Question) -> RateCard | None:
     """None: the list does not have this model, or not at this kind of price."""
     from genai_prices import Usage, calc_price
 
-    context = None if question.processing == "standard" else {"processing": question.processing}
+    kind = "service_tier" if question.processing == "flex" else "processing"  # as the list calls them
+    context = None if question.processing == "standard" else {kind: question.processing}
     at = datetime.fromtimestamp(question.at_unix_s, UTC)
     try:
         found = calc_price(
@@ -57,9 +58,9 @@ def card_of(question: Question) -> RateCard | None:
     except (LookupError, ValueError):
         return None
     share = Decimal(1)
-    if context is not None and not _has_variant(found.model, question.processing, at):
+    if context is not None and not _has_variant(found.model, kind, question.processing, at):
         # A synchronous call at the price of a batch: the list knows few of them by that name.
-        if question.processing == "flex" and _has_variant(found.model, "batch", at):
+        if question.processing == "flex" and _has_variant(found.model, "processing", "batch", at):
             return card_of(msgspec.structs.replace(question, processing="batch"))
         if question.share is None:
             return None
@@ -68,10 +69,10 @@ def card_of(question: Question) -> RateCard | None:
     return None if tiers is None else RateCard(tiers, f"genai-prices {version('genai-prices')}")
 
 
-def _has_variant(model: Any, processing: str, at: datetime) -> bool:
+def _has_variant(model: Any, kind: str, processing: str, at: datetime) -> bool:
     """Whether the list has a price for this kind of processing at that time."""
     return any(
-        variant.when.get("processing") == processing and (variant.constraint is None or variant.constraint.active(at))
+        variant.when.get(kind) == processing and (variant.constraint is None or variant.constraint.active(at))
         for variant in model.price_variants or ()
     )
 

@@ -62,6 +62,15 @@ def test_a_batch_price_that_is_not_listed_is_the_share_or_unknown() -> None:
     assert card_of(Question("mistral", "mistral-large-latest", "batch", None, NOW_S)) is None
 
 
+def test_a_flex_price_of_the_list_s_own_goes_first() -> None:
+    """It halves what a cache gave as well, which a batch's price does not."""
+    batch, flex = (card_of(Question("openai", "o3", kind, None, NOW_S)) for kind in ("batch", "flex"))
+    assert batch is not None
+    assert flex is not None
+    assert (batch.tiers[0].input, batch.tiers[0].cached) == (1_000_000, 500_000)
+    assert (flex.tiers[0].input, flex.tiers[0].cached) == (1_000_000, 250_000)
+
+
 def test_flex_costs_what_a_batch_does() -> None:
     assert card_of(Question("openai", "gpt-5", "flex", None, NOW_S)) == card_of(
         Question("openai", "gpt-5", "batch", None, NOW_S)
