@@ -17,7 +17,7 @@ from benchmarks import inputs
 from benchmarks.bench import Bench, Figure, Wrong
 from benchmarks.server import server
 
-SECONDS = 24.0
+SECONDS = 16.0
 LATENCY = LogNormal(median=0.4, sigma=0.4, max=3)
 SCRIPTS = {
     "that limits requests (200 a second)": Script(latency=LATENCY, limits=Limits(rpm=12_000, burst_s=5)),

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from batchrouter.domain.rate_headers import Budget
 from batchrouter.domain.tokens import Tokens
 
-MINUTE_S, DAY_S = 60.0, 86_400.0
+MINUTE_S = 60.0
+PERIODS_S = (MINUTE_S, 1.0, 3600.0, 86_400.0)
 SNAP = 0.25
-"""A rate this near to a limit a minute, or a day, is that: resets are told in whole seconds."""
+"""A rate this near to the limit in one of these periods is that: resets are told in whole seconds."""
 MEAN_OVER = 32
 PEAK_FADES = 0.99
 DOUBT = 2.0
@@ -42,11 +43,12 @@ def cost_of(kind: str, tokens: Tokens) -> float:
 
 
 class _Limit:
-    __slots__ = ("at_s", "cap", "kind", "left", "mean", "peak", "rate_s", "sent", "variance")
+    __slots__ = ("at_s", "cap", "kind", "left", "limit", "mean", "peak", "rate_s", "sent", "variance")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.cap = 0.0
+        self.limit = 0
+        self.cap = 0.0  # the most that was ever left
         self.rate_s = 0.0
         self.left = 0.0
         self.at_s = float("-inf")
@@ -58,16 +60,31 @@ class _Limit:
     def told(self, budget: Budget, number: int, sent_s: float) -> None:
         if budget.limit <= 0:
             return
-        if not self.rate_s or budget.limit != self.cap:
-            self.rate_s = budget.limit / MINUTE_S
-        self.cap = float(budget.limit)
-        used = budget.limit - budget.remaining
-        if budget.reset_s and budget.reset_s >= 1.0 and used > 0:
-            self.rate_s = _snapped(used / budget.reset_s, self.cap)
+        if budget.limit != self.limit:
+            self.limit, self.rate_s, self.cap = budget.limit, budget.limit / MINUTE_S, 0.0
+        self.cap = max(self.cap, float(budget.remaining))
+        if budget.reset_s and budget.reset_s >= 1.0:
+            self._learn_rate(budget)
         if number > self.sent:
             rounded = self.mean and not budget.remaining % ROUNDED_TO and not budget.limit % ROUNDED_TO
             slack = ROUNDED_TO / 2 if rounded and not self.kind.endswith("requests") else 0.0
             self.left, self.at_s, self.sent = max(0.0, budget.remaining - slack), sent_s, number
+
+    def _learn_rate(self, budget: Budget) -> None:
+        """The reset tells when nothing will be used any more: of the limit, or of the smaller bucket by which some
+        enforce it, which never has more left than has been seen."""
+        assert budget.reset_s is not None
+        by_limit = (budget.limit - budget.remaining) / budget.reset_s
+        by_bucket = (self.cap - budget.remaining) / budget.reset_s
+        for rate_s in (by_limit, by_bucket):
+            for period_s in PERIODS_S:
+                known_s = budget.limit / period_s
+                # A limit a second is one only where that much was ever left.
+                if abs(rate_s / known_s - 1) <= SNAP and (period_s >= MINUTE_S or self.cap >= budget.limit / 2):
+                    self.rate_s = known_s
+                    return
+        if 0 < by_limit < self.rate_s:
+            self.rate_s = by_limit
 
     def learn(self, cost: float) -> None:
         if self.kind.endswith("requests"):
@@ -84,8 +101,9 @@ class _Limit:
         """What is left beyond the room for one more call, the largest."""
         out = sent - self.sent
         taken = out * self.mean + DOUBT * math.sqrt(out * self.variance)
-        left = min(self.cap, self.left + self.rate_s * max(0.0, now_s - self.at_s)) - taken
-        return left - min(self.peak, self.cap)
+        fits = min(self.peak, self.limit)
+        left = min(max(self.cap, fits), self.left + self.rate_s * max(0.0, now_s - self.at_s)) - taken
+        return left - fits
 
 
 class PublishedLimits:
@@ -114,7 +132,7 @@ class PublishedLimits:
     def room(self, now_s: float, sent: int, most: int) -> int:
         """How many calls, at most `most`, may go out now that `sent` have been."""
         for limit in self._limits.values():
-            if not limit.cap:
+            if not limit.limit:
                 continue
             spare = limit.spare(now_s, sent)
             if spare < 0:
@@ -127,13 +145,6 @@ class PublishedLimits:
         """When one call more may go out."""
         at_s = now_s
         for limit in self._limits.values():
-            if limit.cap and limit.rate_s:
+            if limit.limit and limit.rate_s:
                 at_s = max(at_s, now_s - limit.spare(now_s, sent) / limit.rate_s)
         return at_s
-
-
-def _snapped(rate_s: float, limit: float) -> float:
-    for period_s in (MINUTE_S, DAY_S):
-        if abs(rate_s * period_s / limit - 1) <= SNAP:
-            return limit / period_s
-    return rate_s
