@@ -32,8 +32,8 @@ def tiers() -> list[Tier]:
     return [
         Tier("unit and properties", ("unit",), 90),
         Tier("conformance", ("conformance", "integration", "migration"), 90),
-        Tier("acceptance", ("acceptance",), 120),
-        Tier("crash", ("crash",), 80),
+        Tier("acceptance", ("acceptance",), 180),
+        Tier("crash", ("crash",), 120),
     ]
 
 
