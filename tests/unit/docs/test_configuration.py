@@ -14,7 +14,7 @@ from batchrouter import config
 from batchrouter.domain.routing import Resolved
 from batchrouter.providers.hosts import HOSTS
 from tests.conftest import ROOT
-from tests.unit.docs.pages import DOCS, blocks, table
+from tests.unit.docs.pages import DOCS, blocks, table, text
 
 PAGE = DOCS / "configuration.md"
 NONE = "–"
@@ -103,11 +103,13 @@ def test_a_line_runs_where_the_example_says(row: list[str]) -> None:
 
 def test_the_endpoints_are_told() -> None:
     """Prose that lists what the code lists."""
-    text = PAGE.read_text(encoding="utf-8")
-    assert [path for path in config.LINE_ENDPOINTS if f"`{path}`" not in text] == []
+    assert [path for path in config.LINE_ENDPOINTS if f"`{path}`" not in text(PAGE)] == []
 
 
-@pytest.mark.parametrize("example", [*blocks(PAGE, "yaml"), *blocks(ROOT / "README.md", "yaml")])
+EXAMPLES = [*blocks(PAGE, "yaml"), *blocks(ROOT / "README.md", "yaml"), text(ROOT / "examples" / "batchrouter.yaml")]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_can_be_used(example: str) -> None:
     """With the variables that it names."""
     variables = dict.fromkeys(re.findall(r"\$\{([A-Z_0-9]+)\}", example), "sk-1")
