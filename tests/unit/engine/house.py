@@ -327,6 +327,8 @@ class House:
         self.later: list[tuple[float, Callable[[], object]]] = []
         """(when, what): done by `run` once that moment has come, whatever worker lives then."""
         self.renewing = True
+        self.patient = False
+        """Whether steps of jobs go on by themselves, as in the worker's own loop, while turns go by."""
         self.polling = True
         """Whether every turn looks for more to claim, or only one that was hinted at."""
         self._batches = 0
@@ -508,7 +510,7 @@ class House:
             worker._job_now.set()
         while worker._job_now.is_set():
             worker._job_now.clear()
-            done += await self.do(worker.jobs_once())
+            done += len(await self.do(worker.jobs.begin())) if self.patient else await self.do(worker.jobs_once())
         if self.polling:
             worker._claim_now.set()
         while worker._claim_now.is_set():

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 AGAIN_S, AGAIN_MAX_S = 5.0, 120.0
 """After a fault of the provider's API, or of the way to it."""
+ASK_MAX_S = 600.0
+"""For an answer about a job whose lines have gone elsewhere, or whose batch is closing."""
 
 
 class NotNow(Exception):
@@ -93,12 +95,10 @@ class Moves:
         return backoff_s(job.tries + 1, AGAIN_S, AGAIN_MAX_S, self._tools.chance.fraction())
 
     async def ask(self, step: Step, question: Coroutine[Any, Any, T]) -> T:
-        """Ask the provider, until real time must take over: nobody can wait for an answer longer than the window.
-        Raises `NativeUnknown` then."""
+        """Ask the provider, until real time must take over: nobody can wait for an answer longer than the window. A job
+        that has nothing to lose any more waits a bounded time. Raises `NativeUnknown` then."""
         clock = self._tools.clock
-        left_s = (step.times.force_ms - self.now_ms()) / 1000
-        if not step.running or left_s <= 0:
-            return await question
+        left_s = (step.times.force_ms - self.now_ms()) / 1000 if step.running else 0.0
         task = asyncio.ensure_future(question)
         late = False
 
@@ -107,12 +107,12 @@ class Moves:
             late = True
             task.cancel()
 
-        timer = clock.call_at(clock.mono_s() + left_s, stop)
+        timer = clock.call_at(clock.mono_s() + (left_s if left_s > 0 else ASK_MAX_S), stop)
         try:
             return await task
         except asyncio.CancelledError:
             if late and task.cancelled():
-                raise NativeUnknown("no answer came before real time had to take over") from None
+                raise NativeUnknown("no answer came in time") from None
             raise
         finally:
             timer.cancel()
