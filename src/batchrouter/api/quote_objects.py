@@ -46,12 +46,14 @@ class ModeObject(Struct):
 
 
 class LaneEstimate(Struct):
-    """`chosen` is the mode that a batch of the file alone would get now, with the longest window."""
+    """`chosen` is the mode that the lines would get now, in a batch of this file with the longest window, where they do
+    not ask for another themselves."""
 
     provider: str
     model: str
     lines: int
     tokens: TokensObject
+    chosen: str
     modes: list[ModeObject]
 
 
@@ -95,6 +97,7 @@ def _lane(lane: LaneQuote) -> LaneEstimate:
         model=size.model,
         lines=size.lines,
         tokens=_tokens(size.sizes, size.tokens, size.largest, size.output_most),
+        chosen=lane.chosen.value,
         modes=[_mode(mode) for mode in lane.modes],
     )
 

@@ -68,6 +68,7 @@ class Embedded:
         upstreams = ConfiguredUpstreams(
             config, self.router, self._transport, self._connections_max, prices, self._facts, self.clock, env
         ).for_engine()
+        settings = engine_settings(config)
         self.service = Service(
             catalog=self._store.catalog,
             calls=self._calls,
@@ -75,7 +76,14 @@ class Embedded:
             clock=self.clock,
             chance=self.chance,
             wake=self._wake,
-            quotes=Quotes(self._blobs, self.router, upstreams.options, prices),
+            quotes=Quotes(
+                self._blobs,
+                self.router,
+                upstreams.options,
+                prices,
+                window_s=max(config.windows_s.values()),
+                margin_s=settings.overtake_margin_s,
+            ),
             limits=service_limits(config),
             scratch=lambda: FolderScratch(folder / "scratch"),
         )
@@ -87,7 +95,7 @@ class Embedded:
             wake=self._wake,
             clock=self.clock,
             chance=self.chance,
-            settings=engine_settings(config),
+            settings=settings,
             router=self.router,
             upstreams=upstreams,
         )

@@ -13,8 +13,6 @@ from batchrouter.domain.tokens import estimated
 
 WRAPPING_BYTES = 110
 """Of a line, what is around its body: custom_id, method and url of the usual length."""
-BATCH_SECONDS = 3600
-"""Within this time most native batches end, say their vendors; what they promise is the window."""
 
 
 class _Limits(msgspec.Struct):
@@ -39,11 +37,12 @@ def most_output(body: bytes) -> int | None:
 
 @dataclass(slots=True)
 class LaneSize:
-    """The lines of one provider and model. `tokens` and `largest` are of inputs; `sizes` counts lines by tokens in
-    steps of at most a hundredth, so that memory does not grow with the file."""
+    """The lines of one provider and model; `url` is the first one's. `tokens` and `largest` are of inputs; `sizes`
+    counts lines by tokens, in steps of less than a hundredth, so that memory does not grow with the file."""
 
     provider: str
     model: str
+    url: str = ""
     lines: int = 0
     tokens: int = 0
     largest: int = 0

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.estimate import LaneSize
 from batchrouter.domain.file import File
-from batchrouter.domain.lane_choice import LaneOptions
+from batchrouter.domain.lane_choice import LaneOptions, choose
 from batchrouter.domain.line import decode_line
+from batchrouter.domain.line_index import IndexRecord
 from batchrouter.domain.routing import Router, RoutingError
 from batchrouter.domain.shard import LaneKey, LaneMode
 from batchrouter.errors import BlobMissing, InputError
@@ -36,8 +37,11 @@ class ModeQuote:
 
 @dataclass(frozen=True, slots=True)
 class LaneQuote:
+    """`chosen` is the mode that the lines would get now, in a batch of this file with the longest window, where they do
+    not ask for another themselves."""
+
     size: LaneSize
-    options: LaneOptions
+    chosen: LaneMode
     modes: tuple[ModeQuote, ...]
 
 
@@ -52,15 +56,25 @@ class Quote:
 
 
 class Quotes:
-    """`options` tells how lines of a provider and model may be run, by the configuration."""
+    """`options` tells how lines of a provider and model may be run, by the configuration; `window_s` is the longest
+    window, `margin_s` what overtaking keeps in hand of it."""
 
     def __init__(
-        self, blobs: Blobs, router: Router, options: Callable[[str, str], LaneOptions], prices: Prices
+        self,
+        blobs: Blobs,
+        router: Router,
+        options: Callable[[str, str], LaneOptions],
+        prices: Prices,
+        *,
+        window_s: float = 86_400.0,
+        margin_s: float = 900.0,
     ) -> None:
         self._blobs = blobs
         self._router = router
         self._options = options
         self._prices = prices
+        self._window_s = window_s
+        self._margin_s = margin_s
 
     async def quote(self, file: File) -> Quote | None:
         """None for a file that is no batch input, or whose bytes are gone."""
@@ -68,7 +82,8 @@ class Quotes:
         if source is None:
             return None
         sizes, faulty = await self._sizes(source)
-        lanes = [await self._lane(size) for size in sizes]
+        total = sum(size.lines for size in sizes)
+        lanes = [await self._lane(size, total) for size in sizes]
         return Quote(source.totals.lines, file.bytes, faulty, tuple(lanes))
 
     async def unpriced(self, file: File) -> list[str]:
@@ -104,7 +119,7 @@ class Quotes:
                     continue
                 first = pair not in lanes
                 if first:
-                    lanes[pair] = self._size_of(source, by_key, *pair)
+                    lanes[pair] = self._size_of(source, by_key, record)
                 size = lanes[pair]
                 if size is None:
                     faulty += 1
@@ -120,11 +135,13 @@ class Quotes:
             sample = []
         return list(by_key.values()), faulty
 
-    def _size_of(self, source: Input, by_key: dict[LaneKey, LaneSize], provider: int, model: int) -> LaneSize | None:
-        found = self._router.resolve(source.names.providers[provider], source.names.models[model])
+    def _size_of(self, source: Input, by_key: dict[LaneKey, LaneSize], record: IndexRecord) -> LaneSize | None:
+        names = source.names
+        found = self._router.resolve(names.providers[record.provider], names.models[record.model])
         if isinstance(found, RoutingError):
             return None
-        return by_key.setdefault(LaneKey(found.provider, found.model), LaneSize(found.provider, found.model))
+        size = LaneSize(found.provider, found.model, names.urls[record.url])
+        return by_key.setdefault(LaneKey(found.provider, found.model), size)
 
     async def _read(self, source: Input, sample: Sequence[tuple[LaneSize, tuple[int, int]]]) -> None:
         for (size, _), line in zip(sample, await source.lines([span for _, span in sample]), strict=True):
@@ -133,14 +150,23 @@ class Quotes:
             except InputError:
                 continue
 
-    async def _lane(self, size: LaneSize) -> LaneQuote:
+    async def _lane(self, size: LaneSize, total: int) -> LaneQuote:
         options = self._options(size.provider, size.model)
         modes = [LaneMode.REALTIME]
         modes += [LaneMode.BATCH] if options.batch else []
         modes += [LaneMode.FLEX] if options.flex else []
         cards = await self._prices.cards([LaneKey(size.provider, size.model, mode=mode) for mode in modes])
         told = [_mode_quote(mode, size, options, card) for mode, card in zip(modes, cards, strict=True)]
-        return LaneQuote(size, options, tuple(told))
+        chosen = choose(
+            None,
+            options,
+            endpoint=size.url,
+            lines=size.lines,
+            rest=total,
+            left_s=self._window_s,
+            margin_s=self._margin_s,
+        )
+        return LaneQuote(size, chosen, tuple(told))
 
 
 def _mode_quote(mode: LaneMode, size: LaneSize, options: LaneOptions, card: RateCard | None) -> ModeQuote:

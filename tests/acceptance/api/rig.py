@@ -55,7 +55,7 @@ class Rig:
         **settings: Any,
     ) -> None:
         router = Router([RouteProvider("sim", "openai"), RouteProvider("other", "openai")], {}, "sim")
-        options = LaneOptions(batch=True)
+        options = LaneOptions(batch=True, endpoints=("/v1/chat/completions",))
         self.clock = RealClock()
         self.chance = RealChance()
         self.store: MemoryStore | SqlStore

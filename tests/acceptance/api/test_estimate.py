@@ -78,6 +78,7 @@ def test_tokens_and_costs_of_each_lane(rig: Rig) -> None:
     assert abs(tokens["max"] - tokens["p99"]) <= tokens["p99"] / 100
     assert abs(tokens["total"] - (90 * tokens["p50"] + 10 * tokens["max"])) <= 100
     assert sim["tokens"]["output"]["most"] == 100 * 100
+    assert (sim["chosen"], other["chosen"]) == ("batch", "realtime")  # 5 lines are not worth a job
     full, half = sim["modes"]
     assert (full["mode"], half["mode"], full["prices"]) == ("realtime", "batch", "test")
     assert full["cost_of_inputs"] == pytest.approx(tokens["total"] * 2e-6, rel=0.02)
