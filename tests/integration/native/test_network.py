@@ -252,6 +252,37 @@ async def test_an_upload_that_nobody_reads_ends() -> None:
         await api.aclose()
 
 
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """A loop whose time a test can move on."""
+
+    leapt_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.leapt_s
+
+
+def test_an_upload_that_moves_has_all_the_time_it_needs() -> None:
+    """Only standing still counts against it: here it takes longer than the patience, and no step of it does."""
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LeapingLoop)
+
+        async def slowly() -> AsyncIterator[bytes]:
+            for line in lines:
+                yield line
+                loop.leapt_s += PATIENCE.stall_s * 0.6
+
+        lines = [line + b" " * 300_000 for line in LINES]
+        async with Provider({"POST /v1/files": {"id": "in"}, "POST /v1/batches": batch()}) as provider:
+            api = api_at(provider.url + "/v1")
+            assert (await api.submit(draft(lines), slowly())).ext_id == "batch_1"
+            await api.aclose()
+
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(scene())
+
+
 # --- lines on their way down ------------------------------------------------------------------------------------------
 
 
