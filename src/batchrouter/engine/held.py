@@ -147,11 +147,6 @@ class Held:
         way = self.ways[place] if self.ways is not None else None
         return None if way is None else way.next
 
-    def forget(self, place: int) -> None:
-        """The line is no longer ours to send."""
-        self.tries.pop(place, None)
-        self.attempts.pop(place, None)
-
 
 class _Waiting:
     """A batch's lines that wait in one lane, grouped by prompt prefix: a prefix is finished before the next begins,

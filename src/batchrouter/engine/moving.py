@@ -50,8 +50,7 @@ class Mover:
         self._stopping = False
 
     def move(self, held: Held, place: int, lane: LaneKey) -> None:
-        """That line goes to `lane`; it is nowhere in its own lane any more, and keeps nothing of its tries."""
-        held.forget(place)
+        """That line goes to `lane`; its own lane has it nowhere any more. There it is as new, without its tries."""
         leaving = self._leaving.setdefault(held.batch, {})
         leaving[held, lane] = leaving.get((held, lane), 0) | 1 << place
         if self._task is None and not self._stopping:

@@ -312,6 +312,35 @@ def test_a_slow_upstream_is_bounded_in_time(play: Play, way: Way) -> None:
     play(scene)
 
 
+def test_a_reply_may_take_longer_than_the_upstream_may_be_silent(play: Play, way: Way) -> None:
+    """A long body of many small pieces comes whole; a connection that goes silent before or inside a reply does not."""
+
+    async def script(visit: Visit) -> None:
+        kind = await visit.request()
+        visit.send({b"silent": b"", b"head": b"HTTP/1.1 200 OK\r\nX: ", b"body": OK + b"x"}.get(kind, b""))
+        if kind == b"long":
+            visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\nConnection: close\r\n\r\n")
+            for _ in range(40):
+                visit.send(b"x")
+                await visit.gap()
+        await visit.gone()
+
+    async def scene() -> None:
+        settings = LinkSettings(request_timeout_s=3600, silence_timeout_s=1.0)
+        async with linked(way, script, settings) as (link, _):
+            ears = [Ear(kind) for kind in ("long", "silent", "head", "body")]
+            for ear in ears:
+                link.send(HEAD % len(ear.name), ear.name.encode(), ear)
+            for ear in ears:
+                await ear.over.wait()
+            assert ears[0].body == b"x" * 40
+            for ear in ears[1:]:
+                assert type(ear.end) is ReplyTimeout
+                assert "no byte of a reply for 1 s" in str(ear.end)
+
+    play(scene)
+
+
 @pytest.mark.parametrize("moment", ["on_head", "on_chunk", "on_end"])
 def test_a_sink_that_raises_harms_nobody_else(
     play: Play, way: Way, moment: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

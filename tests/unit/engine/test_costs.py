@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +12,15 @@ import pytest
 from batchrouter.domain.cost import NANO, RateCard, Tier
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Pacing
+from batchrouter.domain.spend import most_tokens
+from batchrouter.domain.tokens import Tokens
 from batchrouter.errors import StoreError
 from tests.unit.engine.house import Answer, House, chat, cut_ranges, echo, model_of, question, refuse
 
 CARD = RateCard((Tier(input=2_000_000, cached=200_000, written=2_500_000, output=8_000_000),))
 """Dollars for a million tokens; the house's answers have 3 tokens in and 2 out: 22,000 billionths."""
 EACH = 22_000
+PLAIN = RateCard((Tier(input=2_000_000, cached=2_000_000, written=2_000_000, output=8_000_000),))
 
 
 def codes(errors: list[dict[str, Any]]) -> Counter[str]:
@@ -215,12 +220,57 @@ async def test_a_restart_goes_on_with_what_was_spent(monkeypatch: pytest.MonkeyP
     assert codes(await house.errors(batch_id)) == {"max_cost_exceeded": 300 - batch.completed}
 
 
+def at_the_most(body: bytes) -> Answer:
+    """An answer that costs exactly what was reserved for it."""
+    tokens_in, tokens_out = most_tokens("/v1/chat/completions", body)
+    said = json.loads(echo(body).body) | {"usage": {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}}
+    return Answer(body=json.dumps(said).encode(), delay_s=0.01)
+
+
+async def test_the_last_of_the_money_can_be_spent() -> None:
+    """To the billionth, and not one more."""
+    house = House(at_the_most)
+    house.card = PLAIN
+    await house.new_worker()
+    lines = dear(300, start=100, tokens=50)
+    each = PLAIN.cost(Tokens(*most_tokens("/v1/chat/completions", json.dumps(lines[0]["body"]).encode())[:1], 0, 50))
+    for limit, completed in ((100 * each, 100), (100 * each - 1, 99)):
+        batch_id = await house.create(lines, max_cost_nano=limit)
+        await house.run(batch_id)
+        batch = house.batch(batch_id)
+        assert (batch.completed, batch.cost_nano) == (completed, completed * each)
+
+
+async def test_what_another_worker_spent_counts_from_the_next_claim_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_ranges(monkeypatch, 5)
+    house = House(lambda body: echo(body, delay_s=0.5), pacing=Pacing(fixed_in_flight=5))
+    house.card = CARD
+    await house.new_worker()
+    batch_id = await house.create(dear(200), max_cost_nano=NANO)
+    await house.run_until(lambda: len(house.done(batch_id)) > 50)
+    row = house.store.state.batches[batch_id]
+    row.batch = replace(row.batch, cost_nano=NANO - 1)
+    await house.run(batch_id)
+    assert house.batch(batch_id).completed < 100
+    assert len(house.log) == house.batch(batch_id).completed
+
+
+async def test_one_slow_call_does_not_hold_up_the_money_of_the_others() -> None:
+    house = House(lambda body: echo(body, delay_s=60 if question(body) == "question 0" else 0.1))
+    house.card = CARD
+    await house.new_worker()
+    batch_id = await house.create(dear(100), max_cost_nano=40_000_000)
+    start_s = house.clock.mono_s()
+    await house.run_until(lambda: len(house.done(batch_id)) == 99)
+    assert house.clock.mono_s() - start_s < 15
+    await house.run(batch_id)
+
+
 async def test_a_store_that_is_away_for_a_while_makes_nobody_spend_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that are paid for and not yet written down are not forgotten between two claims."""
     cut_ranges(monkeypatch, 2)
-    house = House(lambda body: echo(body, delay_s=0.01), pacing=Pacing(fixed_in_flight=2))
-    house.card = CARD
-    house.process.fault = None
+    house = House(at_the_most, pacing=Pacing(fixed_in_flight=2))
+    house.card = PLAIN
     await house.new_worker()
     seen = 0
 
@@ -230,7 +280,10 @@ async def test_a_store_that_is_away_for_a_while_makes_nobody_spend_more(monkeypa
         return StoreError("away") if verb == "settle" and not done and seen % 3 else None
 
     house.process.fault = fault
-    limit = 60 * EACH
+    limit = 100 * EACH
     batch_id = await house.create(dear(200, tokens=5), max_cost_nano=limit)
     await house.run(batch_id, limit=5000)
-    assert house.batch(batch_id).cost_nano <= limit
+    batch = house.batch(batch_id)
+    assert 10 < batch.completed < 100
+    assert batch.cost_nano <= limit
+    assert len(house.log) == batch.completed

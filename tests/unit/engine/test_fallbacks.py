@@ -127,6 +127,7 @@ async def test_a_dead_key_moves_the_whole_batch_at_once(monkeypatch: pytest.Monk
     assert house.batch(batch_id).completed == 5000
     assert by_model(house)["m"] <= 40
     assert house.process.tally["move"] < 20
+    assert house.process.tally["claim"] < 50
     assert told(await house.output(batch_id)) == {"sim/b": 5000}
     await house.check_whole(batch_id)
 
@@ -291,6 +292,46 @@ async def test_answers_that_come_inside_the_move_are_written_under_the_new_epoch
     assert house.batch(batch_id).completed == 150
     assert repeats(house.sent) == 0
     await house.check_whole(batch_id)
+
+
+async def test_a_stop_waits_for_the_move_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has done it, and nobody has been told yet, when the worker is stopped: what was answered meanwhile
+    counts, and is not asked for again after the next start."""
+    house = House(pacing=Pacing(fixed_in_flight=60))
+    house.upstream = slow_and_leaving(house, 0.6)
+    house.fallbacks = {"m": ("b",)}
+    worker = await house.new_worker()
+    calls: Any = worker.dispatcher._mover._calls
+    slow = Slow(house, "move", 3.0)
+    write = calls.write
+
+    async def slowly(verb: Any, *args: Any, **kwargs: Any) -> Any:
+        result = await write(verb, *args, **kwargs)
+        await slow(verb.__name__)
+        return result
+
+    monkeypatch.setattr(calls, "write", slowly)
+    batch_id = await house.create(chat(60))
+    await house.run_until(lambda: slow.seen > 0, step_s=0.02)
+    await house.stop(10)
+    await house.new_worker()
+    await house.run(batch_id)
+    assert house.batch(batch_id).completed == 60
+    assert repeats(house.sent) == 0
+
+
+async def test_a_batch_whose_lines_have_all_left_is_not_ours_any_more() -> None:
+    """Where another worker has their lane: nothing of it is held here, nor in the way of a stop."""
+    house = House(lambda body: refuse(404, "model_not_found"))
+    house.fallbacks = {"m": ("b",)}
+    house.unconfigured = {"b"}
+    await house.new_worker()
+    batch_id = await house.create(chat(50))
+    await house.run_until(lambda: house.process.tally["move"] > 0)
+    await house.run_for(1)
+    assert not house.living.dispatcher.busy
+    assert house.living.dispatcher._budget.used == 0
+    assert house.share(batch_id, "b").waiting == 50
 
 
 @pytest.mark.parametrize("done", [False, True])

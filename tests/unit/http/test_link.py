@@ -217,6 +217,62 @@ def test_a_reply_byte_by_byte_is_bounded_in_time() -> None:
     play(scene)
 
 
+def test_a_silent_upstream_is_noticed_long_before_the_end_of_the_requests_time() -> None:
+    """Before the first byte, and after some of them."""
+
+    async def scene() -> None:
+        for begun in (b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"):
+            wires = Wires(LinkSettings(request_timeout_s=3600, silence_timeout_s=0.05))
+            ear = Ear("silent")
+            wires.send(ear)
+            await opened(wires, 1)
+            wires.opened[0].read(begun)
+            await until(lambda ear=ear: ear.end is not None)  # type: ignore[misc]
+            assert type(ear.end) is ReplyTimeout
+            assert "no byte of a reply for 0.05 s" in str(ear.end)
+            assert wires.opened[0].closed
+            await wires.transport.aclose()
+
+    play(scene)
+
+
+def test_silence_begins_anew_with_every_byte_in_either_direction() -> None:
+    """A reply that trickles for an hour is not silent, nor is a request that takes its time to be written; an upload
+    that stands still is. And what one call waited is not the next one's."""
+
+    async def scene() -> None:
+        wires = Wires(LinkSettings())
+        first, second = Ear("first"), Ear("second")
+        wires.send(first)
+        await opened(wires, 1)
+        (wire,) = wires.opened
+        silent_s = wire.protocol.silent_s
+        assert silent_s(1000.0) == 0
+        assert silent_s(1009.0) == 9
+        wire.unsent = 500
+        assert silent_s(1010.0) == 0
+        wire.unsent = 400
+        assert silent_s(1020.0) == 0
+        assert silent_s(1029.0) == 9
+        wire.unsent = 0
+        assert silent_s(1030.0) == 0
+        wire.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        assert silent_s(1040.0) == 0
+        wire.read(b"o")
+        assert silent_s(1050.0) == 0
+        assert silent_s(1053.0) == 3
+        wire.read(b"k")
+        assert first.whole
+        wires.send(second)
+        assert len(wires.opened) == 1
+        wire.read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no")
+        assert silent_s(1060.0) == 0  # as many bytes as at the last look, of another call
+        wire.read(b"k")
+        await wires.transport.aclose()
+
+    play(scene)
+
+
 def test_idle_connections_close_after_their_time() -> None:
     """Also when nothing else happens on the link."""
 

@@ -95,6 +95,7 @@ class Connection(asyncio.BufferedProtocol):
         "_fault",
         "_feed",
         "_headers",
+        "_heard_s",
         "_keep",
         "_link",
         "_max_head_bytes",
@@ -103,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         "_read",
         "_read_max",
         "_safe_digits",
+        "_seen",
         "_sink",
         "_split",
         "_status",
@@ -134,6 +136,8 @@ class Connection(asyncio.BufferedProtocol):
         self.call: LaneCall | None = None
         self.closing = False
         self.since_s = 0.0
+        self._heard_s = 0.0
+        self._seen: tuple[LaneCall | None, int, int] = (None, 0, 0)
         self.idle_max_s = settings.idle_timeout_s
 
     # What the link asks for
@@ -161,6 +165,14 @@ class Connection(asyncio.BufferedProtocol):
             self._link.closing(self)
             if self._transport is not None:
                 self._transport.abort()
+
+    def silent_s(self, now_s: float) -> float:
+        """How long nothing has gone out or come in for this call, as far as repeated asking can tell. So a read costs
+        nothing more."""
+        seen = (self.call, self._read, self._unsent())
+        if seen != self._seen:
+            self._seen, self._heard_s = seen, now_s
+        return now_s - self._heard_s
 
     def withdraw(self, call: LaneCall) -> None:
         """The call was aborted: its sink hears no more, and the socket closes."""

@@ -59,7 +59,10 @@ class DirectLink:
         self._name = f"{origin.scheme}://{origin.host}:{origin.port}"
         self._connections_max = settings.max_tls_connections if self.tls else settings.max_connections
         self._opening_max = settings.tls_opening_max if self.tls else settings.max_connections
-        self._tick_s = min(TICK_S, settings.request_timeout_s / 4, settings.idle_timeout_s / 4)
+        silence_s = settings.silence_timeout_s
+        self._silence_s = None if silence_s is None or silence_s >= settings.request_timeout_s else silence_s
+        limits_s = (settings.request_timeout_s, settings.idle_timeout_s, self._silence_s or TICK_S * 4)
+        self._tick_s = min(TICK_S, min(limits_s) / 4)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: set[Connection] = set()
         self._turn = 0
@@ -291,6 +294,8 @@ class DirectLink:
                 busy = True
                 if connection.since_s <= late_s:
                     connection.fail(ReplyTimeout(f"no whole reply within {self.settings.request_timeout_s:g} s"))
+                elif self._silence_s is not None and connection.silent_s(now_s) >= self._silence_s:
+                    connection.fail(ReplyTimeout(f"no byte of a reply for {self._silence_s:g} s"))
             elif now_s - connection.since_s >= connection.idle_max_s:
                 connection.close()
             else:

@@ -187,6 +187,8 @@ class ProxiedLink:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             reason = error.strerror if isinstance(error, aiohttp.ClientConnectorError) else "no answer in time"
             raise ConnectFailed(f"could not connect to {self._base} through its proxy: {reason}") from error
+        except aiohttp.SocketTimeoutError as error:
+            raise ReplyTimeout(f"no byte of a reply for {self._settings.silence_timeout_s:g} s") from error
         except aiohttp.ClientPayloadError as error:
             raise ReplyBroken("the connection ended inside the reply") from error
         except aiohttp.ClientConnectionError as error:
@@ -255,7 +257,9 @@ class ProxiedLink:
                 connector=connector,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout_s),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=settings.connect_timeout_s, sock_read=settings.silence_timeout_s
+                ),
                 skip_auto_headers=_NOT_OURS_TO_ADD,
                 max_line_size=settings.max_head_bytes,
                 max_field_size=settings.max_head_bytes,
