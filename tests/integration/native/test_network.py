@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -158,12 +159,24 @@ async def test_a_redirect_is_refused_and_the_key_goes_nowhere() -> None:
             await api.aclose()
 
 
-async def test_a_reply_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider gone mad does not fill our memory."""
-    monkeypatch.setattr(caller, "REPLY_MAX_BYTES", 1000)
-    async with Provider({"GET /v1/batches/batch_1": batch(metadata={"a": "x" * 1000})}) as provider:
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_reply_has_a_bound(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A provider gone mad, whose reply never ends, does not fill our memory."""
+    monkeypatch.setattr(caller, "REPLY_MAX_BYTES", 100_000)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 10_000)
+        return response
+
+    async with Provider({"GET /v1/batches/batch_1": endless}) as provider:
         api = api_at(provider.url + "/v1")
-        assert "more than 1000 bytes" in str(await failure(api.look("batch_1", {})))
+        error = await failure(api.look("batch_1", {}))
+        assert ("more than 100000 bytes" in str(error)) == (status == 200)
+        assert isinstance(error, NativeRefused) == (status == 500)
         await api.aclose()
 
 
