@@ -92,6 +92,7 @@ class ConfiguredUpstreams:
             name="/".join(filter(None, (key.provider, key.model, credential.name, key.mode.value))),
             connect_timeout_s=provider.connect_timeout,
             request_timeout_s=_timeout_s(key, provider),
+            silence_timeout_s=host_of(provider).silence_s,
             max_reply_bytes=self._config.batches.max_reply_bytes,
             max_connections=most,
             max_tls_connections=most,

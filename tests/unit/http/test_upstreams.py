@@ -127,22 +127,22 @@ def test_every_batch_api_finds_its_adapter_and_its_lines(type_: str, api: type, 
 
 
 @pytest.mark.parametrize(
-    ("settings", "mode", "timeout_s"),
+    ("settings", "mode", "timeout_s", "silence_s"),
     [
-        ("type: openai, api_key: k", LaneMode.REALTIME, 600),
-        ("type: openai, api_key: k, service_tier: flex", LaneMode.FLEX, 900),
-        ("type: openai, api_key: k, service_tier: flex, timeout: 60", LaneMode.FLEX, 60),
-        ("type: anthropic, api_key: k", LaneMode.REALTIME, 3600),
+        ("type: openai, api_key: k", LaneMode.REALTIME, 600, None),
+        ("type: openai, api_key: k, service_tier: flex", LaneMode.FLEX, 900, None),
+        ("type: openai, api_key: k, service_tier: flex, timeout: 60", LaneMode.FLEX, 60, None),
+        ("type: anthropic, api_key: k", LaneMode.REALTIME, 3600, 600),
     ],
 )
-def test_how_long_a_call_may_take(settings: str, mode: LaneMode, timeout_s: float) -> None:
+def test_how_long_a_call_may_take(settings: str, mode: LaneMode, timeout_s: float, silence_s: float | None) -> None:
     """Longer where an answer is streamed or cheap; as the configuration says, if it does."""
 
-    def look(upstreams: ConfiguredUpstreams, links: Links) -> float:
+    def look(upstreams: ConfiguredUpstreams, links: Links) -> tuple[float, float | None]:
         upstreams.lane(LaneKey("a", "o3", mode=mode))
-        return links.asked[0][1].request_timeout_s
+        return links.asked[0][1].request_timeout_s, links.asked[0][1].silence_timeout_s
 
-    assert with_upstreams(provider(settings), look) == timeout_s
+    assert with_upstreams(provider(settings), look) == (timeout_s, silence_s)
 
 
 def test_a_flex_lane_asks_for_its_tier() -> None:

@@ -28,7 +28,8 @@ class Host:
 
     `wire`: `openai` or `anthropic`. `auth_header` carries the key behind `auth_scheme`. `endpoints`: those that it
     serves; None: not known, all are tried. `url_rewrite`: what stands behind `base_url` for an endpoint, where it is
-    not the line's url without `/v1`. `rules`: parameters that it does not take as they are. `timeout_s` for one call.
+    not the line's url without `/v1`. `rules`: parameters that it does not take as they are. `timeout_s` for one call,
+    `silence_s` between two pieces of its answer, None where answers come in one.
 
     `batch`: its batch API, None where there is none that we speak. `flex`: globs of models with a discounted
     real-time tier, `flex_discount` what it saves. `only_batch`: it has no real-time API. `thinking_apart`: what a model
@@ -54,6 +55,7 @@ class Host:
     url_rewrite: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     timeout_s: float = 600.0
+    silence_s: float | None = None
     batch: NativeFacts | None = None
     flex: tuple[str, ...] = ()
     flex_discount: float = 0.5

@@ -159,7 +159,10 @@ ANTHROPIC = Host(
     auth_header="x-api-key",
     auth_scheme="",
     endpoints=(CHAT, RESPONSES, MESSAGES),  # the first two translated
-    timeout_s=3600.0,  # answers are streamed, so that a long one is no silent one
+    # Long answers are streamed, with pings in between; others are never silent for longer than anthropic-python 2.11.0
+    # waits for them (`DEFAULT_TIMEOUT`).
+    timeout_s=3600.0,
+    silence_s=600.0,
     batch=NativeFacts(
         dialect="anthropic",
         endpoints=(CHAT, RESPONSES, MESSAGES),
