@@ -130,26 +130,32 @@ async def test_a_line_that_fits_into_no_job_runs_in_real_time(monkeypatch: pytes
 
 
 class Picky(OpenAIWire):
-    """Refuses line 2 as no batch, trips over line 3, and leaves a parameter out of the others."""
+    """Refuses line 2 and, as no batch, line 4; trips over line 3; and leaves a parameter out of the others."""
+
+    def encode(self, endpoint: str, body: bytes) -> Encoded:
+        if question(body) == "question 2":
+            raise LineRefused("not by me", code="unsupported_parameter", param="n")
+        return super().encode(endpoint, body)
 
     def encode_batch(self, endpoint: str, body: bytes) -> Encoded:
         match question(body):
-            case "question 2":
-                raise LineRefused("not in a batch", code="unsupported_parameter", param="stream")
             case "question 3":
                 raise KeyError("ours")
+            case "question 4":
+                raise LineRefused("not in a batch", code="unsupported_parameter", param="speed")
         return self.encode(endpoint, body)._replace(dropped=("seed",))
 
 
 async def test_a_line_that_its_provider_cannot_run_fails_and_is_left_out_of_the_job() -> None:
-    """In the words that the provider would have used; a fault of ours goes to real time; what was dropped is told."""
+    """In the words that the provider would have used; what only a batch cannot have, and what we trip over, goes to
+    real time; what was dropped is told."""
     house, bureau = batch_house()
     bureau.wire = lambda model: Picky("http://upstream.invalid/v1", model)
     await house.new_worker()
     batch_id = await house.create(chat(6))
     await house.run(batch_id)
-    assert [len(job.lines) for job in bureau.jobs.values()] == [4]
-    assert asked(house) == ["question 3"]
+    assert [len(job.lines) for job in bureau.jobs.values()] == [3]
+    assert asked(house) == ["question 3", "question 4"]
     (line,) = await house.errors(batch_id)
     assert (line["custom_id"], line["response"]["status_code"]) == ("line-2", 400)
     assert line["response"]["body"]["error"]["code"] == "unsupported_parameter"
@@ -166,6 +172,23 @@ async def test_a_batch_of_refused_lines_alone_ends_without_a_job() -> None:
     batch_id = await house.create(chat(1, start=2))
     await house.run(batch_id)
     assert (bureau.jobs, house.log, house.batch(batch_id).failed) == ({}, [], 1)
+
+
+async def test_what_another_lane_may_answer_is_left_to_its_chain() -> None:
+    """A refusal that a fallback is for, by the wire or by the provider, goes to real time, which sees to it; without a
+    chain it is the line's outcome."""
+    for chain in ((), ("spare",)):
+        house, bureau = batch_house(lambda body: refuse(404, "model_not_found") if b'"m"' in body else echo(body))
+        house.fallbacks = {"m": chain}
+        bureau.wire = lambda model: Picky("http://upstream.invalid/v1", model)
+        bureau.fate = lambda body: refuse(404, "model_not_found") if question(body) == "question 1" else echo(body)
+        await house.new_worker()
+        batch_id = await house.create(chat(3))
+        await house.run(batch_id)
+        failed = [line["custom_id"] for line in await house.errors(batch_id)]
+        assert failed == ([] if chain else ["line-1", "line-2"])
+        assert (house.log == []) is (not chain)
+        await house.check_whole(batch_id)
 
 
 def mixed_fate(body: bytes) -> Answer | None:

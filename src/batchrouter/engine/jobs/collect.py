@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
+from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.job import JobDuty, JobShard, Result, ResultKind, Seen, key_line
 from batchrouter.domain.job_step import JobMemo
 from batchrouter.domain.line import decode_line
@@ -46,6 +47,10 @@ class _Found(NamedTuple):
     number: int
     shard: JobShard
     result: Result
+
+    @property
+    def place(self) -> int:
+        return self.number - self.shard.first_line
 
 
 class Collector:
@@ -120,17 +125,17 @@ class _Taking:
             return
         duty = self._duty
         source = await self._tools.inputs.get(duty.input_blob_key, duty.input_index_key)
-        spans = [(await self._spans_of(source, each.shard)).at(each.number - each.shard.first_line) for each in found]
-        texts = await source.lines(spans)
+        spans = [await self._spans_of(source, each.shard) for each in found]
+        texts = await source.lines([each.at(result.place) for each, result in zip(spans, found, strict=True)])
         now_ms = self._tools.clock.unix_ms()
-        for each, text in zip(found, texts, strict=True):
+        for each, span, text in zip(found, spans, texts, strict=True):
             try:
-                self._take(each, text, now_ms)
+                self._take(each, span.asked(each.place), text, now_ms)
             except Exception as error:  # it stays with what the job leaves, and is run in real time
                 log.error("a result of %s could not be taken (%s)", duty.job.id, told(error))
         await self._tools.journal.drain(duty.job.batch_id)
 
-    def _take(self, found: _Found, text: bytes, now_ms: int) -> None:
+    def _take(self, found: _Found, asked: tuple[str, str], text: bytes, now_ms: int) -> None:
         native, duty, result = self._native, self._duty, found.result
         wire = native.setup.wire
         custom_id, body = decode_line(text)
@@ -143,6 +148,8 @@ class _Taking:
             return
         kind = classify(result.status, reply.code)
         if kind not in (Kind.OK, Kind.LINE_FAULT):
+            return
+        if moves_on(kind, result.status, reply.code) and native.leads_on(asked):
             return
         outcome = Outcome.SUCCEEDED if kind is Kind.OK else Outcome.FAILED
         shard = found.shard

@@ -10,6 +10,7 @@ from batchrouter.domain import bitmap
 from batchrouter.domain.job import Job, JobShard, line_key
 from batchrouter.domain.job_plan import LINE_END
 from batchrouter.domain.line import decode_line
+from batchrouter.domain.line_index import IndexColumns, IndexNames
 from batchrouter.engine.input import Input
 from batchrouter.engine.setup import NativeSetup
 from batchrouter.errors import InputError, LineRefused
@@ -27,21 +28,28 @@ class Line(NamedTuple):
 
 
 class Spans:
-    """Where a range's lines lie."""
+    """Where a range's lines lie, and what they ask for."""
 
-    __slots__ = ("lengths", "offsets")
+    __slots__ = ("_models", "_names", "_offsets", "_providers", "lengths")
 
-    def __init__(self, offsets: Sequence[int], lengths: Sequence[int]) -> None:
-        self.offsets = array("Q", offsets)
-        self.lengths = array("I", lengths)
+    def __init__(self, columns: IndexColumns, names: IndexNames) -> None:
+        self._names = names
+        self._offsets = array("Q", columns.offsets)
+        self.lengths = array("I", columns.lengths)
+        self._models = array("H", columns.models)
+        self._providers = array("B", columns.providers)
 
     @classmethod
     async def of(cls, source: Input, first_line: int, lines: int) -> Spans:
-        columns = await source.columns(first_line, lines)
-        return cls(columns.offsets, columns.lengths)
+        return cls(await source.columns(first_line, lines), source.names)
 
     def at(self, place: int) -> tuple[int, int]:
-        return self.offsets[place], self.lengths[place]
+        """(offset, length)."""
+        return self._offsets[place], self.lengths[place]
+
+    def asked(self, place: int) -> tuple[str, str]:
+        """(provider field, model) as the line has them."""
+        return self._names.providers[self._providers[place]], self._names.models[self._models[place]]
 
 
 async def read_lines(source: Input, spans: Spans, members: int) -> AsyncIterator[list[Line]]:

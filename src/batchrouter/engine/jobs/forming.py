@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.job import Job, line_key
 from batchrouter.domain.job_plan import JobCut, JobLimits, too_large
 from batchrouter.domain.output_line import id_prefix
+from batchrouter.domain.retry import Kind
 from batchrouter.domain.shard import Claim, LaneMode
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.content import Spans, read_lines
@@ -100,7 +102,10 @@ class FormingJob:
                     key = line_key(self._id, claim.first_line + line.place)
                     size = len(setup.lines.write(key, claim.endpoint, body))
                 except LineRefused as error:
-                    refused.append((line.place, line.custom_id, error))
+                    if self._may_run(claim.endpoint, line.body, spans.asked(line.place), error):
+                        unfit |= 1 << line.place
+                    else:
+                        refused.append((line.place, line.custom_id, error))
                     continue
                 except BatchRouterError:
                     raise
@@ -129,6 +134,17 @@ class FormingJob:
             self._split = claim, bitmap.of(places[taken:])
         else:
             self._mine.append(claim)
+
+    def _may_run(self, endpoint: str, body: bytes, asked: tuple[str, str], error: LineRefused) -> bool:
+        """Whether a line that no batch of this provider takes can be run otherwise: by it in real time, or by the next
+        of its chain."""
+        if moves_on(Kind.LINE_FAULT, error.status, error.code) and self._native.leads_on(asked):
+            return True
+        try:
+            self._native.setup.wire.encode(endpoint, body)
+        except LineRefused:
+            return False
+        return True
 
     async def _fail(self, claim: Claim, refused: list[tuple[int, bytes, LineRefused]]) -> None:
         """What the provider cannot do is the line's outcome, as in real time."""

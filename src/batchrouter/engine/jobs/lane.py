@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from batchrouter.domain.cost import UNKNOWN, RateCard
 from batchrouter.domain.fair_share import Turns
+from batchrouter.domain.fallback import next_lane
 from batchrouter.domain.job_plan import TokenGuess, backoff_s
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lane_health import LaneHealth, LaneState
+from batchrouter.domain.routing import Resolved
 from batchrouter.domain.shard import Lane, LaneKey, LaneMode
 from batchrouter.engine.setup import NativeSetup
 from batchrouter.providers.base import Reply
 
+Fallbacks = Callable[[str, str], Sequence[Resolved]]
 HOLD_S, HOLD_MAX_S = 60.0, 600.0
 """How long a full lane is not tried, unless one of its jobs ends before."""
 LIMIT_GROWTH = 1.25
@@ -24,7 +28,9 @@ class NativeLane:
     `turns` deals the lane's room between tenants and their batches.
     """
 
-    def __init__(self, lane: Lane, setup: NativeSetup, options: LaneOptions, card: RateCard | None) -> None:
+    def __init__(
+        self, lane: Lane, setup: NativeSetup, options: LaneOptions, card: RateCard | None, fallbacks: Fallbacks
+    ) -> None:
         self.lane = lane
         self.setup = setup
         self.options = options
@@ -34,6 +40,8 @@ class NativeLane:
         self.token_limit = lane.limit
         """What was learnt of its enqueued tokens, from a refusal; the lane's row keeps it."""
         self._card = card
+        self._fallbacks = fallbacks
+        self._leads_on: dict[tuple[str, str], bool] = {}
         self._hold_s = float("-inf")
         self._hold_why: str | None = None
         self._holds = 0
@@ -45,6 +53,14 @@ class NativeLane:
     def beside(self, mode: LaneMode) -> LaneKey:
         """The lane of the same provider and model in that mode."""
         return replace(self.lane.key, mode=mode)
+
+    def leads_on(self, asked: tuple[str, str]) -> bool:
+        """Whether lines with that provider field and model have another lane to go to when this one cannot serve
+        them: real time will see to it."""
+        known = self._leads_on.get(asked)
+        if known is None:
+            known = self._leads_on[asked] = next_lane(self._fallbacks(*asked), self.lane.key) is not None
+        return known
 
     def cost(self, reply: Reply) -> int:
         """Of an answered line, in billionths of a dollar, at the price of a batch."""

@@ -45,7 +45,7 @@ class NativeLanes:
             await self._write([replace(lane, state="paused", reason=str(error), until_ms=None)])
             raise
         card = await self._upstreams.card(lane.key)
-        return self._lanes.setdefault(lane.id, NativeLane(lane, setup, options, card))
+        return self._lanes.setdefault(lane.id, NativeLane(lane, setup, options, card, self._upstreams.fallbacks))
 
     async def note(self) -> int:
         """Write down what changed of the lanes since the last time; returns how many rows did."""
