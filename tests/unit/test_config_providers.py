@@ -46,7 +46,7 @@ def test_a_host_needs_no_settings(host: Any) -> None:
         found = parse(f'providers: {{"{name}": {{}}}}', KEYS, "x").providers[name]
         assert host_of(found) is host
         assert found.base_url == host.base_url
-        assert found.api_key == (None if host.local else f"key-of-{host.name}")
+        assert found.api_key == (f"key-of-{host.name}" if host.key_env else None)
         typed = parse(f'providers: {{mine: {{type: "{name}"}}}}', KEYS, "x").providers["mine"]
         assert host_of(typed) is host
 

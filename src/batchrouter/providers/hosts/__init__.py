@@ -20,7 +20,7 @@ HOSTS: Mapping[str, Host] = {host.name: host for host in (*VENDORS, *SERVERS)}
 ALIASES: Mapping[str, str] = {alias: host.name for host in HOSTS.values() for alias in host.aliases}
 """Names under which other gateways and model hubs know a host."""
 
-COMPATIBLE = Host(name="openai-compatible", flex=("*",), local=True)
+COMPATIBLE = Host(name="openai-compatible", flex=("*",))
 """Whoever speaks OpenAI's dialect: nothing else is known, so every endpoint and every parameter passes, and
 a discounted tier is there if the configuration says so."""
 

@@ -36,7 +36,7 @@ class Host:
     thought is in `total_tokens` and not in `completion_tokens`, though it is paid for as output.
 
     `aggregator`: its models' names carry other vendors' prefixes. `models`: names that nobody but this vendor serves,
-    so that they need no prefix. `prices`: its name in genai-prices. `local`: it needs no key.
+    so that they need no prefix. `prices`: its name in genai-prices.
 
     Headers that tell rate limits need no fact: `domain.rate_headers` reads every dialect by its headers' names.
     """
@@ -64,7 +64,6 @@ class Host:
     aggregator: bool = False
     models: tuple[str, ...] = ()
     prices: str | None = None
-    local: bool = False
 
     def key_fields(self, api_key: str | None) -> dict[str, str]:
         """The header that carries the key, if there is one."""
