@@ -158,12 +158,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What one worker has of one batch in one lane at this moment."""
+    """What one worker has of one batch in one lane at this moment. `reason`: why the batch waits there though its lane
+    may not, and `until_ms` until when; both are told in the place of the lane's own."""
 
     lane_id: int
     batch_id: str
     in_flight: int
     retrying: int
+    reason: str | None = None
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -285,11 +285,19 @@ class Dispatcher:
     # --- telling others -----------------------------------------------------------------------------------------------
 
     def loads(self) -> list[Load]:
-        return [
-            Load(lane_id=runner.lane.id, batch_id=batch_id, in_flight=flying, retrying=waiting)
-            for runner in self._runners.values()
-            for batch_id, (flying, waiting) in runner.loads().items()
-        ]
+        ahead_s = self._clock.unix_ms() / 1000 - self._clock.mono_s()
+        told: list[Load] = []
+        for runner in self._runners.values():
+            loads, pauses = runner.loads(), runner.pauses()
+            for batch_id in {**loads, **pauses}:
+                flying, waiting = loads.get(batch_id, (0, 0))
+                load = Load(lane_id=runner.lane.id, batch_id=batch_id, in_flight=flying, retrying=waiting)
+                if batch_id in pauses:
+                    reason, next_s = pauses[batch_id]
+                    # In whole seconds: what is told anew with other milliseconds is written anew.
+                    load = replace(load, reason=reason, until_ms=round(next_s + ahead_s) * 1000)
+                told.append(load)
+        return told
 
     async def note_lanes(self) -> int:
         """Write down what changed of the lanes since the last time; returns how many rows did."""

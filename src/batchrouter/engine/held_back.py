@@ -41,6 +41,14 @@ class HeldBack:
             if not share.held_back:
                 del self._shares[batch_id]
 
+    def pauses(self) -> dict[str, tuple[str, float]]:
+        """(reason, when a line is tried next) of the batches whose first lines all failed."""
+        return {
+            batch_id: (share.first.reason, share.first.next_s)
+            for batch_id, share in self._shares.items()
+            if share.first.paused
+        }
+
     def next_s(self) -> float | None:
         """When a line of a paused batch is tried next."""
         return min(
@@ -48,9 +56,7 @@ class HeldBack:
         )
 
     def drop(self, batch_id: str) -> None:
-        share = self._shares.pop(batch_id, None)
-        if share is not None:
-            share.aside.clear()
+        self._shares.pop(batch_id, None)
 
     def _count(self, share: Share, now_s: float) -> int:
         """How many lines of it go back into the queue."""

@@ -140,6 +140,10 @@ class LaneRunner:
         self._later.add_loads(loads)
         return loads
 
+    def pauses(self) -> dict[str, tuple[str, float]]:
+        """(reason, when a line is tried next) of batches that wait here because their first lines all failed."""
+        return self._held_back.pauses()
+
     def held_lines(self) -> dict[str, tuple[str, int]]:
         """Lines at hand, by batch: (tenant, count). Not those that are loaded: they are as good as sent, and a batch
         that has no others needs more now, to keep its turns."""

@@ -157,3 +157,28 @@ def test_loads_are_replaced_by_each_beat_and_go_with_their_worker(scene: Scene) 
     scene.worker("w3")
     scene.ledger.beat("w3", scene.now, LEASE_MS, [])
     assert seen() == (8, 0, 0, 0)
+
+
+def test_a_batch_that_waits_in_a_lane_for_a_reason_of_its_own_is_told_that_reason(scene: Scene) -> None:
+    """Instead of the lane's, and only of that batch; the soonest time of any worker. It goes with the load."""
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    scene.running("b1", lines=(4, 4))
+    scene.running("b2", lines=(4,))
+    lane_id = scene.lane_id(FAST)
+
+    def load(reason: str | None, until_ms: int | None) -> list[Load]:
+        return [Load(lane_id=lane_id, batch_id="b1", in_flight=0, retrying=0, reason=reason, until_ms=until_ms)]
+
+    def seen(batch_id: str = "b1") -> tuple[str, str | None, int | None]:
+        (share,) = scene.catalog.lane_shares(batch_id)
+        return share.state, share.reason, share.until_ms
+
+    scene.ledger.beat("w1", scene.now, LEASE_MS, load("all failed", 9000))
+    assert seen() == ("paused", "all failed", 9000)
+    assert seen("b2") == ("open", None, None)
+    scene.ledger.beat("w2", scene.now, LEASE_MS, load("all failed", 8000))
+    assert seen() == ("paused", "all failed", 8000)
+    scene.ledger.beat("w1", scene.now, LEASE_MS, load(None, None))
+    scene.ledger.beat("w2", scene.now, LEASE_MS, [])
+    assert seen() == ("open", None, None)

@@ -123,13 +123,53 @@ async def test_a_dead_key_moves_the_whole_batch_at_once(monkeypatch: pytest.Monk
     batch_id = await house.create(chat(5000))
     start_s = house.clock.mono_s()
     await house.run(batch_id)
-    assert house.clock.mono_s() - start_s < 20
+    assert house.clock.mono_s() - start_s < 8
     assert house.batch(batch_id).completed == 5000
     assert by_model(house)["m"] <= 40
     assert house.process.tally["move"] < 20
     assert house.process.tally["claim"] < 50
     assert told(await house.output(batch_id)) == {"sim/b": 5000}
     await house.check_whole(batch_id)
+
+
+async def test_lines_that_were_told_to_wait_leave_with_the_others() -> None:
+    """An hour's wait is not waited for in a lane that is left."""
+
+    def upstream(body: bytes) -> Answer:
+        if model_of(body) == "b":
+            return echo(body)
+        if int(question(body).split()[1]) < 10:
+            return refuse(503, delay_s=0.05, headers=((b"retry-after", b"3600"),))
+        return refuse(401, delay_s=0.1)
+
+    house = House(upstream)
+    house.fallbacks = {"m": ("b",)}
+    await house.new_worker()
+    batch_id = await house.create(chat(40))
+    await house.run(batch_id)
+    assert house.clock.mono_s() - 1000 < 60
+    assert told(await house.output(batch_id)) == {"sim/b": 40}
+
+
+async def test_lines_stay_while_another_key_of_their_lane_only_waits() -> None:
+    """One is dead, the other was told to come back in half a minute: nobody leaves."""
+
+    def upstream(body: bytes) -> Answer:
+        if house.key == "dead":
+            return refuse(401, delay_s=0.05)
+        if house.clock.mono_s() < 1030:
+            return refuse(429, delay_s=0.05, headers=((b"retry-after", b"30"),))
+        return echo(body, delay_s=0.05)
+
+    house = House(upstream)
+    house.keys = ("dead", "full")
+    house.fallbacks = {"m": ("b",)}
+    await house.new_worker()
+    batch_id = await house.create(chat(100))
+    await house.run_for(20)
+    assert house.share(batch_id, "m").state == "waiting"
+    await house.run(batch_id)
+    assert by_model(house)["b"] == 0
 
 
 async def test_a_chain_of_dead_keys_ends_in_the_last_lane_which_waits_for_a_person() -> None:

@@ -30,12 +30,23 @@ async def test_the_rest_of_a_batch_that_only_fails_waits_and_is_tried_now_and_th
     assert f"{batch_id} pauses in lane sim/m: the first 20 lines of this batch all failed here (400 bad_model)" in (
         caplog.text
     )
+    share = house.share(batch_id, "m")
+    assert (share.state, share.reason) == (
+        "paused",
+        f"the first {failed} lines of this batch all failed here (400 bad_model); the rest waits",
+    )
+    assert share.until_ms is not None
+    assert 15_000 < share.until_ms - house.clock.unix_ms() < 25_000
     sent = len(house.log)
     await house.run_for(205)
     tried = [round(call.at_s - house.log[sent - 1].at_s) for call in house.log[sent:]]
     assert tried == [30, 90, 210]
     assert len(house.done(batch_id)) == failed + 3
     mended = True
+    await house.run_until(lambda: len(house.done(batch_id)) > failed + 50, limit=400)
+    await house.run_for(1)
+    share = house.share(batch_id, "m")
+    assert (share.state, share.reason) == ("open", None)
     await house.run(batch_id, limit=400)
     batch = house.batch(batch_id)
     assert (batch.completed, batch.failed) == (500 - failed - 3, failed + 3)
@@ -81,9 +92,11 @@ async def test_other_batches_and_other_lanes_go_on() -> None:
     assert house.share(bad, "other").done == 200
     assert house.share(bad, "m").done < 50
     good = await house.create(chat(400, start=1000))
+    assert house.share(bad, "m").state == "paused"
     start_s = house.clock.mono_s()
     await house.run_until(lambda: len(house.done(good)) == 400)
     assert house.clock.mono_s() - start_s < 10
+    assert house.share(good, "m").state == "open"
     house.cancel(bad)
     await house.run(bad, good)
 
@@ -111,6 +124,24 @@ async def test_a_paused_batch_ends_when_it_is_cancelled_or_expires() -> None:
     assert house.batch(expired).state is BatchState.EXPIRED
     await house.check_whole(cancelled)
     await house.check_whole(expired)
+
+
+async def test_lines_that_were_to_be_tried_again_wait_with_the_others() -> None:
+    """Those that were told to come back later come back to a paused batch."""
+
+    def upstream(body: bytes) -> Answer:
+        if int(question(body).split()[1]) < 20:
+            return refuse(400, "bad", delay_s=0.1)
+        return refuse(503, delay_s=0.1, headers=((b"retry-after", b"5"),))
+
+    house = House(upstream, pause_after_failures=20, pacing=Pacing(fixed_in_flight=40))
+    await house.new_worker()
+    batch_id = await house.create(chat(100))
+    await house.run_for(25)
+    assert len(house.done(batch_id)) == 20
+    assert len(house.log) <= 60
+    house.cancel(batch_id)
+    await house.run(batch_id)
 
 
 async def test_it_can_be_switched_off() -> None:

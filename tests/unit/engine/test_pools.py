@@ -48,6 +48,8 @@ async def test_a_dead_key_pauses_alone_and_its_lines_go_on_at_once_with_another(
     await house.run(batch_id)
     assert house.clock.mono_s() - start_s < 6
     assert by_key(house)["b"] == 4
+    refused = {call.body for call in house.log if call.key == "b"}
+    assert refused <= {call.body for call in house.log[:40] if call.key != "b"}
     assert house.batch(batch_id).completed == 300
     await house.check_whole(batch_id)
 
@@ -113,6 +115,8 @@ async def test_a_full_key_is_waited_for_by_nobody_while_another_has_room() -> No
     await house.new_worker()
     batch_id = await house.create(chat(100))
     start_s = house.clock.mono_s()
+    await house.run_until(lambda: len(house.done(batch_id)) > 50)
+    assert (house.share(batch_id, "m").state, house.share(batch_id, "m").reason) == ("open", None)
     await house.run(batch_id)
     assert house.clock.mono_s() - start_s < 10
     assert by_key(house)["b"] == 8

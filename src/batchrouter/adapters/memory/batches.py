@@ -8,6 +8,7 @@ from dataclasses import replace
 from batchrouter.adapters.memory.state import BatchRow, Part, atomic
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.job import Job
+from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.settlement import NO_GAIN
 from batchrouter.errors import IllegalTransition, StoreError
@@ -86,6 +87,9 @@ class Batches(Part):
             if load.lane_id == lane_id and load.batch_id == row.batch.id
         ]
         in_flight, retrying = sum(load.in_flight for load in loads), sum(load.retrying for load in loads)
+        paused = [load for load in loads if load.reason is not None]
+        reason = max((load.reason or "" for load in paused), default=None)
+        until_ms = min((load.until_ms for load in paused if load.until_ms is not None), default=None)
         pending = in_job = 0
         for shard in row.shards.values():
             if shard.open and shard.lane_id == lane_id:
@@ -106,9 +110,9 @@ class Batches(Part):
             retrying=retrying,
             done=gain.lines,
             limit=lane.limit,
-            state=lane.state,
-            reason=lane.reason,
-            until_ms=lane.until_ms,
+            state=lane.state if reason is None else LaneState.PAUSED.value,
+            reason=lane.reason if reason is None else reason,
+            until_ms=lane.until_ms if reason is None else until_ms,
         )
 
     def _made_before(self, new: NewBatch, now_ms: int) -> BatchRow | None:

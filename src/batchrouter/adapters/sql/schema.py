@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """Every migration in order; the last is what this code speaks. Kept here so that a start need not import Alembic."""
 HEAD = VERSIONS[-1]
 
@@ -377,6 +377,8 @@ loads = Table(
     Column("batch_seq", BigInteger, primary_key=True, autoincrement=False),
     Column("in_flight", Integer, nullable=False),
     Column("retrying", Integer, nullable=False),
+    Column("reason", String),
+    Column("until_ms", BigInteger),
 )
 Index("loads_of_batch", loads.c.batch_seq)
 

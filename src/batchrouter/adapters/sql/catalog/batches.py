@@ -15,6 +15,7 @@ from batchrouter.adapters.sql.schema import batch_lanes, batches, events, idempo
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.job import Job
+from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.tokens import Tokens
 from batchrouter.errors import IllegalTransition
@@ -63,7 +64,13 @@ _FORGET = idempotency.delete().where(idempotency.c.batch_seq == param("seq"))
 
 _of_batch = batches.c.id == param("batch")
 _LOADS = (
-    sa.select(loads.c.lane_id, sa.func.sum(loads.c.in_flight), sa.func.sum(loads.c.retrying))
+    sa.select(
+        loads.c.lane_id,
+        sa.func.sum(loads.c.in_flight),
+        sa.func.sum(loads.c.retrying),
+        sa.func.max(loads.c.reason),
+        sa.func.min(loads.c.until_ms),
+    )
     .join(batches, batches.c.seq == loads.c.batch_seq)
     .where(_of_batch)
     .group_by(loads.c.lane_id)
@@ -143,11 +150,9 @@ class Batches(Verbs):
     def lane_shares(self, batch_id: str) -> list[LaneShare]:
         """Lines that a worker holds and has not sent are waiting too; those that a job has are not."""
         with self._db.read() as tx:
-            loaded = {
-                lane_id: (flying, retrying) for lane_id, flying, retrying in tx.execute(_LOADS, {"batch": batch_id})
-            }
+            loaded = {lane_id: tuple(sums) for lane_id, *sums in tx.execute(_LOADS, {"batch": batch_id})}
             rows = tx.execute(_SHARES, {"batch": batch_id}).all()
-        return [_share_of(row, *loaded.get(row.id, (0, 0))) for row in rows]
+        return [_share_of(row, *loaded.get(row.id, (0, 0, None, None))) for row in rows]
 
     def jobs(self, batch_id: str) -> list[Job]:
         with self._db.read() as tx:
@@ -219,7 +224,7 @@ def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
     return batch_of(tx.execute(_BATCH_BY_SEQ, {"seq": seq}).one())
 
 
-def _share_of(row: Row, in_flight: int, retrying: int) -> LaneShare:
+def _share_of(row: Row, in_flight: int, retrying: int, reason: str | None, until_ms: int | None) -> LaneShare:
     return LaneShare(
         lane_id=row.id,
         provider=row.provider,
@@ -234,7 +239,7 @@ def _share_of(row: Row, in_flight: int, retrying: int) -> LaneShare:
         retrying=retrying,
         done=row.done,
         limit=row.limit,
-        state=row.state,
-        reason=row.reason,
-        until_ms=row.until_ms,
+        state=row.state if reason is None else LaneState.PAUSED.value,
+        reason=row.reason if reason is None else reason,
+        until_ms=row.until_ms if reason is None else until_ms,
     )

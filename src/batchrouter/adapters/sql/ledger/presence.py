@@ -111,6 +111,8 @@ def _note_loads(tx: sa.Connection, worker: str, told: Sequence[Load]) -> frozens
             "batch_seq": seqs[load.batch_id],
             "in_flight": load.in_flight,
             "retrying": load.retrying,
+            "reason": load.reason,
+            "until_ms": load.until_ms,
         }
         for load in told
         if load.batch_id in seqs
