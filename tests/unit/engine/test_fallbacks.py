@@ -139,8 +139,8 @@ async def test_lines_that_were_told_to_wait_leave_with_the_others() -> None:
         if model_of(body) == "b":
             return echo(body)
         if int(question(body).split()[1]) < 10:
-            return refuse(503, delay_s=0.05, headers=((b"retry-after", b"3600"),))
-        return refuse(401, delay_s=0.1)
+            return refuse(503, delay_s=0.1, headers=((b"retry-after", b"3600"),))
+        return refuse(401, delay_s=0.05)
 
     house = House(upstream)
     house.fallbacks = {"m": ("b",)}
