@@ -251,12 +251,16 @@ async def test_a_running_job_of_anthropic_is_not_deleted() -> None:
         await api.aclose()
 
 
-async def test_a_refused_creation_takes_its_file_back() -> None:
-    """A second try uploads anew."""
-    replies = {"POST /v1/files": {"id": "in"}, "POST /v1/batches": 429, "DELETE /v1/files/in": 500}
+@pytest.mark.parametrize(("status", "deleted"), [(400, True), (429, True), (502, False), (408, False), (409, False)])
+@pytest.mark.parametrize("dialect", ["openai", "mistral"])
+async def test_a_refused_creation_takes_its_file_back(dialect: str, status: int, deleted: bool) -> None:
+    """Unless a job may have been made behind that answer: it needs its file. Another try uploads anew."""
+    jobs = {"POST /v1/batches": status, "POST /v1/batch/jobs": status}
+    replies = {"POST /v1/files": {"id": "in"}, "DELETE /v1/files/in": 500, **jobs}
     async with Provider(replies) as provider:
-        api = api_at(provider.url + "/v1")
-        with pytest.raises(NativeRefused):
+        api = api_at(provider.url + "/v1", NativeFacts(dialect=dialect))
+        with pytest.raises(NativeRefused) as refused:
             await api.submit(draft(), stream())
-        assert provider.calls()[-1] == "DELETE /v1/files/in"
+        assert refused.value.status == status
+        assert (provider.calls()[-1] == "DELETE /v1/files/in") == deleted
         await api.aclose()

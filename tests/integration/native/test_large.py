@@ -115,6 +115,19 @@ def test_a_slow_reader_over_tls_misses_nothing(certificate: Certificate, loop: s
         runner.run(asyncio.wait_for(scene(), 20))
 
 
+async def test_a_download_never_leaves_tls(certificate: Certificate) -> None:
+    """A redirect to a plain address is not followed: anybody could write the answers."""
+    async with Provider({"GET /kept": b'{"a":1}\n'}) as plain:
+        moved = plain.url + "/kept"
+        replies = {"GET /v1/files/out/content": lambda _: web.HTTPFound(moved)}
+        async with Provider(replies, context=certificate.context()) as provider:
+            api = api_at(f"https://localhost:{provider.port}/v1", ca_file=str(certificate.file))
+            with pytest.raises(NativeUnknown):
+                await anext(api.results(ENDED))
+            assert plain.asked == []
+            await api.aclose()
+
+
 async def test_a_certificate_that_nobody_named_is_not_trusted(certificate: Certificate) -> None:
     """Nothing is sent, the key least of all; unless the configuration says that any will do."""
 

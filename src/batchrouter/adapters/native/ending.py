@@ -11,6 +11,8 @@ from batchrouter.errors import NativeError, NativeRefused
 
 log = logging.getLogger(__name__)
 
+_ON_THE_WAY = frozenset({408, 409, 425, 499})
+
 
 async def cancelled(ask: Callable[[], Awaitable[Seen]], look: Callable[[], Awaitable[Seen]]) -> Seen:
     """The job after `ask` asked for its end: cancelling, also where the provider has no word for that (Together). A
@@ -25,6 +27,12 @@ async def cancelled(ask: Callable[[], Awaitable[Seen]], look: Callable[[], Await
         if seen.phase is JobPhase.RUNNING:
             raise
         return seen
+
+
+def certain(refused: NativeRefused) -> bool:
+    """Whether a refused creation made no job for sure. A fault on the way (a proxy's 502, a timeout) may stand before a
+    job that was made all the same, and needs its file."""
+    return 400 <= refused.status < 500 and refused.status not in _ON_THE_WAY
 
 
 async def deleted(call: Awaitable[object]) -> None:

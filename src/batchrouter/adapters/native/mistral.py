@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batchrouter.adapters.native.caller import Caller
-from batchrouter.adapters.native.ending import cancelled, deleted
+from batchrouter.adapters.native.ending import cancelled, certain, deleted
 from batchrouter.adapters.native.files import Files, part
 from batchrouter.adapters.native.job_object import TAG, count_of, tag_of
 from batchrouter.adapters.native.search import PAGE, SLACK_MS, Page, newest_first
@@ -58,8 +58,9 @@ class MistralJobs:
         what = f"{self._caller.host}: making the job {draft.tag}"
         try:
             reply = await self._caller.ask("POST", _JOBS, what, json=wish)
-        except NativeRefused:
-            await deleted(self._files.delete(file_id))
+        except NativeRefused as refused:
+            if certain(refused):
+                await deleted(self._files.delete(file_id))
             raise
         return _seen(reply.json(what), what)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchrouter.adapters.native.body import file_name
 from batchrouter.adapters.native.caller import Caller
-from batchrouter.adapters.native.ending import cancelled, deleted
+from batchrouter.adapters.native.ending import cancelled, certain, deleted
 from batchrouter.adapters.native.files import Files, part
 from batchrouter.adapters.native.job_object import FILES, TAG, seen_of, tag_of
 from batchrouter.adapters.native.search import PAGE, Page, newest_first
@@ -46,8 +46,9 @@ class OpenAIBatches:
         what = f"{self._caller.host}: making the job {draft.tag}"
         try:
             reply = await self._caller.ask("POST", "/batches", what, json=wish)
-        except NativeRefused:
-            await deleted(self._files.delete(file_id))
+        except NativeRefused as refused:
+            if certain(refused):
+                await deleted(self._files.delete(file_id))
             raise
         return self._seen(reply.json(what), {FILES[0]: file_id}, what)
 
