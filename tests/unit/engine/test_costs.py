@@ -49,7 +49,7 @@ async def test_without_prices_the_cost_is_unknown_and_not_nothing() -> None:
 
 async def test_lanes_with_and_without_prices_share_a_segment() -> None:
     """Each line's cost stands beside its own record, whatever the order in which they end."""
-    house = House(lambda body: echo(body, delay_s=0.01 if model_of(body) == "free" else 0.02))
+    house = House(lambda body: echo(body, delay_s=0.01 if model_of(body) == "unknown" else 0.02))
     await house.new_worker()
     house.card = None
     first = await house.create(chat(1, model="unknown"))

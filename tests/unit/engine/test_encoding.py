@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from batchrouter.errors import LineRefused
+from batchrouter.errors import LineRefused, ReplyTooLarge
 from batchrouter.providers.base import Encoded, Reply
 from batchrouter.providers.openai import OpenAIWire
-from tests.unit.engine.house import House, chat, cut_ranges, echo, model_of, question, refuse
+from tests.unit.engine.house import Answer, House, chat, cut_ranges, echo, model_of, question, refuse
 
 
 class Translating(OpenAIWire):
@@ -105,12 +105,14 @@ async def test_a_batch_of_nothing_but_refused_lines_ends() -> None:
 
 async def test_people_are_told_which_parameters_were_left_out() -> None:
     """On the lines that had them, and on no other; on good answers and bad ones."""
-    house = translating(lambda body: refuse(400, "bad") if question(body) == "question 4"[::-1] else echo(body))
+    ends = {"question 4": refuse(400, "bad"), "question 5": Answer(error=ReplyTooLarge("too large"))}
+    house = translating(lambda body: ends.get(question(body)[::-1]) or echo(body))
     await house.new_worker()
-    lines = [*chat(3), *chat(2, start=3, seed=1)]
+    lines = [*chat(3), *chat(3, start=3, seed=1)]
     batch_id = await house.create(lines)
     await house.run(batch_id)
     output, errors = await house.output(batch_id), await house.errors(batch_id)
     assert [line.get("batchrouter") for line in output] == [None, None, None, {"dropped": ["seed"]}]
-    assert [line.get("batchrouter") for line in errors] == [{"dropped": ["seed"]}]
-    assert [model_of(body) for body in house.sent] == ["m"] * 5
+    assert [line.get("batchrouter") for line in errors] == [{"dropped": ["seed"]}] * 2
+    assert [line["response"] is None for line in errors] == [False, True]
+    assert [model_of(body) for body in house.sent] == ["m"] * 6

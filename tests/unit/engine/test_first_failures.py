@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -111,6 +112,20 @@ async def test_a_paused_batch_claims_no_more_than_it_has(monkeypatch: pytest.Mon
     (runner,) = house.living.dispatcher._runners.values()
     assert len(runner._shares[batch_id].aside) <= 300
     assert len(house.log) < 60
+
+
+async def test_lines_that_are_claimed_for_a_paused_batch_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When those at hand have all been tried, one by one, the next are, and no quicker."""
+    cut_ranges(monkeypatch, 2)
+    house = House(lambda body: refuse(400, "bad"), pause_after_failures=4, pacing=Pacing(fixed_in_flight=1))
+    await house.new_worker()
+    batch_id = await house.create(chat(100))
+    await house.run_for(4 * 3600)
+    tried = [later.at_s - earlier.at_s for earlier, later in pairwise(house.log[4:])]
+    assert len(tried) > 15
+    assert min(tried) >= 30
+    house.cancel(batch_id)
+    await house.run(batch_id)
 
 
 async def test_a_paused_batch_ends_when_it_is_cancelled_or_expires() -> None:

@@ -27,6 +27,10 @@ async def test_lines_go_to_whichever_key_has_room() -> None:
     await house.run(batch_id)
     assert by_key(house) == {"a": 20, "b": 20, "c": 20}
     await house.check_whole(batch_id)
+    few = await house.create(chat(6))
+    await house.run_until(lambda: len(house.flying) == 6, step_s=0.1)
+    assert Counter(call.key for call in house.flying) == {"a": 2, "b": 2, "c": 2}
+    await house.run(few)
 
 
 async def test_a_dead_key_pauses_alone_and_its_lines_go_on_at_once_with_another() -> None:
