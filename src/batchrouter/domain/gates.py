@@ -56,7 +56,9 @@ class Gates:
     def on_sent(self, now_s: float, tokens_estimate: int, enough: int) -> bool:
         """A call goes out. True: an outage is over, because more than `enough` may go out at once again."""
         self.sent += 1
-        if self._measured is not None:
+        if self._published is not None:
+            self._published.last_s = now_s
+        elif self._measured is not None:
             self._measured.on_sent()
         if self._rate is not None:
             self._rate.take(now_s, tokens_estimate)

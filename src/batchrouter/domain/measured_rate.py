@@ -12,6 +12,8 @@ FIRST_APART_S, APART_S = 0.2, 1.0
 GROWTH, GROWTH_TIMES, GROWTH_MAX = 0.002, 1.3, 0.2
 """What is added to the rate in the first second without a refusal, how much more in each that follows, the most."""
 BURST_S = 0.05
+RATE_MAX_S = 1e6
+"""Holds nothing back any more. So far a rate grows in a few minutes without a refusal."""
 
 
 class MeasuredRate:
@@ -61,7 +63,7 @@ class MeasuredRate:
 
     def _fill(self, now_s: float) -> None:
         assert self._rate_s is not None
-        while now_s - self._grown_s >= 1.0:
+        while now_s - self._grown_s >= 1.0 and self._rate_s < RATE_MAX_S:
             self._grown_s += 1.0
             self._rate_s *= 1.0 + self._growth
             self._growth = min(self._growth * GROWTH_TIMES, GROWTH_MAX)

@@ -97,22 +97,28 @@ class _Limit:
             self.variance += (off * off - self.variance) / MEAN_OVER
         self.peak = max(cost, self.peak * PEAK_FADES, self.mean)
 
-    def spare(self, now_s: float, sent: int) -> float:
-        """What is left beyond the room for one more call, the largest."""
+    def spare(self, now_s: float, sent: int, last_s: float) -> float:
+        """What is left beyond the room for one call more, the largest. The last of `sent` calls was at `last_s`."""
         out = sent - self.sent
         taken = out * self.mean + DOUBT * math.sqrt(out * self.variance)
         fits = min(self.peak, self.limit)
-        left = min(max(self.cap, fits), self.left + self.rate_s * max(0.0, now_s - self.at_s)) - taken
-        return left - fits
+        cap = max(self.cap, fits)
+        last_s = max(last_s, self.at_s)
+        # Nothing takes more than there is, and what was taken comes back, also by calls that tell nothing in the end:
+        # while an upstream fails nobody says what is left.
+        left = max(0.0, min(cap, self.left + self.rate_s * (last_s - self.at_s)) - taken)
+        return min(cap, left + self.rate_s * max(0.0, now_s - last_s)) - fits
 
 
 class PublishedLimits:
     """All limits of one key. Times are of one monotonic clock; calls are numbered as they are sent."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_limits", "last_s")
 
     def __init__(self) -> None:
         self._limits: dict[str, _Limit] = {}
+        self.last_s = float("-inf")
+        """When the last call went out."""
 
     def on_told(self, budgets: Sequence[Budget], number: int, sent_s: float) -> None:
         """The reply to call `number`, sent at `sent_s`, told these."""
@@ -134,7 +140,7 @@ class PublishedLimits:
         for limit in self._limits.values():
             if not limit.limit:
                 continue
-            spare = limit.spare(now_s, sent)
+            spare = limit.spare(now_s, sent, self.last_s)
             if spare < 0:
                 return 0
             if limit.mean:
@@ -146,5 +152,5 @@ class PublishedLimits:
         at_s = now_s
         for limit in self._limits.values():
             if limit.limit and limit.rate_s:
-                at_s = max(at_s, now_s - limit.spare(now_s, sent) / limit.rate_s)
+                at_s = max(at_s, now_s - limit.spare(now_s, sent, self.last_s) / limit.rate_s)
         return at_s

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchrouter.domain.measured_rate import MeasuredRate
 from batchrouter.domain.pacing import Limiter, Pacing, Verdict
 from batchrouter.domain.published_limits import PublishedLimits, cost_of
-from batchrouter.domain.rate_headers import Budget
+from batchrouter.domain.rate_headers import Budget, Signals
 from batchrouter.domain.tokens import Tokens
 from tests.unit.dispatch.upstreams import InWaves, Metered, Queueing, Run, Steady, drive
 
@@ -66,6 +67,34 @@ def test_a_measured_limit_that_is_raised_is_found_again() -> None:
     upstream.rpm, upstream.at_s = 12_000, 0.0
     run = drive(limiter_again(limiter), upstream, 90)
     assert run.count(Verdict.SUCCESS, 60.0, 90.0) > 0.85 * 200 * 30
+
+
+def test_a_measured_limit_is_forgotten_when_nothing_is_refused_for_hours() -> None:
+    rate = MeasuredRate(0.0)
+    for _ in range(50):
+        rate.on_answer(0.5)
+    rate.on_refusal(1.0)
+    assert rate.room(2.0, 1000) < 50
+    for hours in (1, 2, 24, 24 * 30):
+        assert rate.room(hours * 3600.0, 1000) == 1000
+        assert rate.ready_at(hours * 3600.0) == hours * 3600.0
+
+
+def test_an_upstream_that_fails_for_a_while_does_not_use_its_published_limits_up() -> None:
+    """Its failures tell nothing of what is left; the bucket fills all the same."""
+    limiter = Limiter(Pacing())
+    number = limiter.on_sent(0.0)
+    told = Signals(budgets=(Budget("requests", 60, 59, 1.0),))
+    limiter.on_end(0.0, 0.1, Verdict.SUCCESS, told, number, Tokens(1, 0, 1, 0))
+    now_s, sent = 1.0, 0
+    while now_s < 600:
+        if limiter.room(now_s):
+            limiter.on_sent(now_s)
+            limiter.on_end(now_s, now_s, Verdict.IGNORED)
+            sent += 1
+        now_s += 0.5
+    assert 500 < sent < 700  # as many as the limit lets through, to the end
+    assert limiter.room(now_s + 60) >= 30
 
 
 def limiter_again(limiter: Limiter) -> Limiter:
