@@ -343,7 +343,7 @@ class Dispatcher:
             await self._clock.sleep(0.05)
         for runner in self._runners.values():
             await runner.aclose()
-        flushing = asyncio.ensure_future(self._write_all())
+        flushing = asyncio.ensure_future(self.journal.drain_all())
         patience = asyncio.ensure_future(self._clock.sleep(LAST_FLUSH_S))
         await asyncio.wait({flushing, patience}, return_when=asyncio.FIRST_COMPLETED)
         for task in (flushing, patience):
@@ -351,10 +351,6 @@ class Dispatcher:
         await asyncio.gather(flushing, patience, return_exceptions=True)
         if self.journal.stuck:
             log.error("finished lines could not be written; they will be sent again after the next start")
-
-    async def _write_all(self) -> None:
-        await self._mover.finish()
-        await self.journal.drain_all()
 
     async def aclose(self) -> None:
         """End everything at once; what is not yet settled will be sent again."""

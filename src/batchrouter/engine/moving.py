@@ -59,14 +59,9 @@ class Mover:
     def drop(self, batch: BatchRun) -> None:
         self._leaving.pop(batch, None)
 
-    async def finish(self) -> None:
-        """End the transaction that is under way; what has not been moved stays in its lane."""
-        self._stopping = True
-        self._leaving.clear()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
-
     async def aclose(self) -> None:
+        """Give up what is under way (after the journal's `drain_all` no move is); what has not been moved stays in its
+        lane."""
         self._stopping = True
         if self._task is not None:
             self._task.cancel()

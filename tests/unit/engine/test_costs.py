@@ -287,3 +287,24 @@ async def test_a_store_that_is_away_for_a_while_makes_nobody_spend_more(monkeypa
     assert 10 < batch.completed < 100
     assert batch.cost_nano <= limit
     assert len(house.log) == batch.completed
+
+
+async def test_a_batch_is_not_forgotten_before_its_last_line_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever claims more of it meanwhile knows what that line has cost. The store takes its time over the first."""
+    house = House(lambda body: echo(body, delay_s=0.05 if question(body) == "question 0" else 0.25))
+    house.card = CARD
+    worker = await house.new_worker()
+    calls: Any = worker.dispatcher.journal._calls
+    write = calls.write
+
+    async def slowly(verb: Any, *args: Any, **kwargs: Any) -> Any:
+        if verb.__name__ == "settle":
+            await house.clock.sleep(0.35)
+        return await write(verb, *args, **kwargs)
+
+    monkeypatch.setattr(calls, "write", slowly)
+    batch_id = await house.create(dear(2), max_cost_nano=NANO)
+    await house.run_until(lambda: house.done(batch_id) == {0}, step_s=0.05)
+    batch = worker.dispatcher._batches[batch_id]
+    assert (batch.open, batch.spend and batch.spend.spent_nano) == (0, 2 * EACH)
+    await house.run(batch_id)
