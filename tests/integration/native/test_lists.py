@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from batchrouter.adapters.native.search import PAGES_MAX
 from batchrouter.domain.job import NativeFacts
 from batchrouter.errors import NativeUnknown
 from tests.integration.native.server import TAG, Provider, api_at, batch, draft
@@ -86,6 +87,23 @@ async def test_a_list_without_an_end_says_nothing(facts: NativeFacts) -> None:
         with pytest.raises(NativeUnknown, match="no end"):
             await api.find(draft(), frozenset())
         assert pages.asked == 2
+        await api.aclose()
+
+
+async def test_a_list_that_goes_on_and_on_says_nothing() -> None:
+    """However many jobs somebody makes under the same key."""
+    asked = 0
+
+    def page(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response({"data": [tagged(asked, SENT_S + 50)], "has_more": True, "last_id": f"b{asked}"})
+
+    async with Provider({"GET /v1/batches": page}) as provider:
+        api = api_at(provider.url + "/v1")
+        with pytest.raises(NativeUnknown, match="no end"):
+            await api.find(draft(), frozenset())
+        assert asked == PAGES_MAX
         await api.aclose()
 
 

@@ -146,6 +146,21 @@ class _Always(dict[str, Any]):
         return self._reply
 
 
+@pytest.mark.parametrize(("status", "look", "ended"), [(409, "completed", True), (409, "in_progress", False)])
+async def test_a_refused_cancel_is_told_unless_the_job_has_ended(status: int, look: str, ended: bool) -> None:
+    """Only then there was nothing left to cancel."""
+    replies = {"POST /v1/batches/batch_1/cancel": status, "GET /v1/batches/batch_1": batch(look)}
+    async with Provider(replies) as provider:
+        api = api_at(provider.url + "/v1")
+        if ended:
+            assert (await api.cancel("batch_1", {})).phase is JobPhase.ENDED
+        else:
+            error = await failure(api.cancel("batch_1", {}))
+            assert isinstance(error, NativeRefused)
+            assert error.status == status
+        await api.aclose()
+
+
 async def test_a_redirect_is_refused_and_the_key_goes_nowhere() -> None:
     """Whoever moved should say so in the configuration."""
     async with Provider({}) as elsewhere:

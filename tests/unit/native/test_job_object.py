@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, get_args
 
 import mistralai.client.models.batchjobstatus as mistral_words
@@ -172,3 +173,15 @@ def test_times_are_read_in_every_spelling(value: object, ms: int | None) -> None
 def test_windows_are_spelt_as_providers_do(seconds: int, text: str) -> None:
     """A day is 24 hours everywhere; longer ones are days at Groq, Moonshot and DashScope."""
     assert window(seconds) == text
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "status", "processing_status", "request_counts", "results_url"]), json_values
+    )
+)
+def test_any_reply_is_a_job_or_none(reply: dict[str, Any]) -> None:
+    """In Anthropic's words and Mistral's too: only `NativeUnknown` comes out."""
+    for see in (anthropic.seen_of, mistral.seen_of):
+        with contextlib.suppress(NativeUnknown):
+            assert see({"id": "b", "status": "RUNNING", **reply}, "the job").ext_id

@@ -36,13 +36,13 @@ class AnthropicBatches:
         what = f"{self._caller.host}: making the job {draft.tag}"
         body = listed(draft, lines)
         reply = await self._caller.upload("POST", _BATCHES, what, body, {"content-type": "application/json"})
-        return _seen(reply.json(what), what)
+        return seen_of(reply.json(what), what)
 
     async def find(self, draft: JobDraft, apart: frozenset[str]) -> Seen | None:
         what = f"{self._caller.host}: the list of jobs"
         likely: list[tuple[int, Seen]] = []
         async for job in newest_first(lambda after: self._page(after, what), draft.sent_ms):
-            seen = _seen(job, what)
+            seen = seen_of(job, what)
             if seen.total == draft.lines and seen.ext_id not in apart:
                 created_ms = time_ms(job.get("created_at")) or draft.sent_ms
                 likely.append((abs(created_ms - draft.sent_ms), seen))
@@ -50,12 +50,12 @@ class AnthropicBatches:
 
     async def look(self, ext_id: str, data: Mapping[str, str]) -> Seen:
         what = f"{self._caller.host}: the job {ext_id}"
-        return _seen((await self._caller.ask("GET", f"{_BATCHES}/{part(ext_id)}", what)).json(what), what)
+        return seen_of((await self._caller.ask("GET", f"{_BATCHES}/{part(ext_id)}", what)).json(what), what)
 
     async def cancel(self, ext_id: str, data: Mapping[str, str]) -> Seen:
         async def ask() -> Seen:
             what = f"{self._caller.host}: cancelling the job {ext_id}"
-            return _seen((await self._caller.ask("POST", f"{_BATCHES}/{part(ext_id)}/cancel", what)).json(what), what)
+            return seen_of((await self._caller.ask("POST", f"{_BATCHES}/{part(ext_id)}/cancel", what)).json(what), what)
 
         return await cancelled(ask, lambda: self.look(ext_id, data))
 
@@ -83,14 +83,14 @@ class AnthropicBatches:
         return Page.of(reply["data"], "created_at", reply.get("last_id") if reply.get("has_more") else None)
 
 
-def _seen(job: Any, what: str) -> Seen:
+def seen_of(job: Any, what: str) -> Seen:
     counts = job.get("request_counts") if isinstance(job, dict) else None
     if not isinstance(counts, dict) or not isinstance(job.get("id"), str):
         raise NativeUnknown(f"{what} was answered with something that is no job")
     numbers = {name: count for name, count in counts.items() if isinstance(count, int)}
     return Seen(
         ext_id=job["id"],
-        phase=PHASES.get(job.get("processing_status"), JobPhase.RUNNING),
+        phase=PHASES.get(str(job.get("processing_status")), JobPhase.RUNNING),
         completed=numbers.get("succeeded", 0),
         failed=numbers.get("errored", 0),
         total=sum(numbers.values()),

@@ -62,7 +62,7 @@ class MistralJobs:
             if certain(refused):
                 await deleted(self._files.delete(file_id))
             raise
-        return _seen(reply.json(what), what)
+        return seen_of(reply.json(what), what)
 
     async def find(self, draft: JobDraft, apart: frozenset[str]) -> Seen | None:
         what = f"{self._caller.host}: the list of jobs"
@@ -71,17 +71,17 @@ class MistralJobs:
         async with aclosing(newest_first(lambda after: self._page(query, after, what), draft.sent_ms)) as jobs:
             async for job in jobs:
                 if tag_of(job) == draft.tag and job["id"] not in apart:
-                    return _seen(job, what)
+                    return seen_of(job, what)
         return None
 
     async def look(self, ext_id: str, data: Mapping[str, str]) -> Seen:
         what = f"{self._caller.host}: the job {ext_id}"
-        return _seen((await self._caller.ask("GET", f"{_JOBS}/{part(ext_id)}", what)).json(what), what)
+        return seen_of((await self._caller.ask("GET", f"{_JOBS}/{part(ext_id)}", what)).json(what), what)
 
     async def cancel(self, ext_id: str, data: Mapping[str, str]) -> Seen:
         async def ask() -> Seen:
             what = f"{self._caller.host}: cancelling the job {ext_id}"
-            return _seen((await self._caller.ask("POST", f"{_JOBS}/{part(ext_id)}/cancel", what)).json(what), what)
+            return seen_of((await self._caller.ask("POST", f"{_JOBS}/{part(ext_id)}/cancel", what)).json(what), what)
 
         return await cancelled(ask, lambda: self.look(ext_id, data))
 
@@ -110,7 +110,7 @@ class MistralJobs:
         return Page.of(jobs, "created_at", str(number + 1) if more else None)
 
 
-def _seen(job: Any, what: str) -> Seen:
+def seen_of(job: Any, what: str) -> Seen:
     if not isinstance(job, dict) or not isinstance(job.get("id"), str) or not isinstance(job.get("status"), str):
         raise NativeUnknown(f"{what} was answered with something that is no job")
     word = job["status"]

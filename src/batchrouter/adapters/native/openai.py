@@ -92,7 +92,7 @@ class OpenAIBatches:
         query = f"?limit={PAGE}" + (f"&after={part(after)}" if after else "")
         reply = (await self._caller.ask("GET", f"/batches{query}", what)).json(what)
         if isinstance(reply, list):
-            return Page.of([self._unwrapped(job) for job in reply], "created_at", None, ordered=False)
+            return Page.of([self._unwrapped(job) for job in reply], "created_at", None)
         if not isinstance(reply, dict) or not isinstance(reply.get("data"), list | None):
             raise NativeUnknown(f"{what} was answered with something that is no list")
         jobs = [self._unwrapped(job) for job in reply.get("data") or []]

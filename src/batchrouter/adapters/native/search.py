@@ -16,18 +16,19 @@ SLACK_MS = 15 * 60_000
 
 
 class Page(NamedTuple):
-    """`jobs` with the times of their creation (None: not told). `next` asks for the page behind it, None where there is
-    none. `ordered`: newest first."""
+    """`jobs` with the times of their creation (None: not told). `next` asks for the page behind it, which holds older
+    ones; None where there is none."""
 
     jobs: Sequence[tuple[dict[str, Any], int | None]]
     next: str | None
-    ordered: bool = True
 
     @classmethod
-    def of(cls, jobs: Sequence[object], created: str, next: object, *, ordered: bool = True) -> Page:
+    def of(cls, jobs: Sequence[object], created: str, next: object) -> Page:
         """Of the jobs of a reply, with the name of the member that tells when they were made."""
-        known = [(job, time_ms(job.get(created))) for job in jobs if isinstance(job, dict) and "id" in job]
-        return cls(known, next if isinstance(next, str) and next else None, ordered)
+        known = [
+            (job, time_ms(job.get(created))) for job in jobs if isinstance(job, dict) and isinstance(job.get("id"), str)
+        ]
+        return cls(known, next if isinstance(next, str) and next else None)
 
 
 async def newest_first(
@@ -46,7 +47,7 @@ async def newest_first(
                 yield job
             else:
                 older = True
-        if found.next is None or (older and found.ordered):
+        if found.next is None or older:
             return
         after = found.next
     raise NativeUnknown("the provider's list of jobs has no end that can be reached")
