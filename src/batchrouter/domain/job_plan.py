@@ -61,10 +61,12 @@ def room_of(facts: NativeFacts, enqueued: Enqueued, token_limit: int | None = No
 
 
 class JobCut:
-    """One job as it grows, line by line in input order."""
+    """One job as it grows, line by line in input order. `alone`: nothing else is under way, so that the first line fits
+    whatever was learnt of a limit of tokens; where that is known, see `too_large`."""
 
-    def __init__(self, limits: JobLimits) -> None:
+    def __init__(self, limits: JobLimits, *, alone: bool = False) -> None:
         self._limits = limits
+        self._alone = alone
         self.lines = 0
         self.bytes = 0
         self.tokens = 0
@@ -76,7 +78,8 @@ class JobCut:
         for size, guess in zip(sizes, tokens, strict=True):
             if self.lines == most_lines or self.bytes + size + LINE_END > most_bytes:
                 break
-            if most_tokens is not None and self.tokens + guess > most_tokens:
+            first = self._alone and not self.lines
+            if most_tokens is not None and self.tokens + guess > most_tokens and not first:
                 break
             self.lines += 1
             self.bytes += size + LINE_END

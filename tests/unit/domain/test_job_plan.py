@@ -92,6 +92,15 @@ def test_a_small_gap_is_not_worth_a_job_that_leaves_lines_behind() -> None:
         assert cut.worth(whole) is worth
 
 
+def test_a_lane_with_nothing_under_way_takes_one_line_whatever_was_learnt() -> None:
+    """Else a limit that was guessed too low would keep a long line out for ever."""
+    limits = JobLimits(100, 100_000, 50)
+    assert JobCut(limits).take([900, 900], [60, 60]) == 0
+    alone = JobCut(limits, alone=True)
+    assert (alone.take([900, 900], [60, 60]), alone.tokens) == (1, 60)
+    assert JobCut(limits, alone=True).take([100_000], [1]) == 0
+
+
 def test_a_guess_of_tokens_is_a_quarter_of_the_bytes_and_a_fifth_on_top_until_results_tell() -> None:
     """Other text has a third; what jobs turned out to have is believed, newer results more."""
     guess = TokenGuess()

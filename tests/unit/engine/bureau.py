@@ -71,6 +71,10 @@ class Bureau:
     reject: str | None = None
     """New jobs are made and then rejected as a whole, with this code."""
     lists_missing: bool = False
+    slow_s: float = 0.0
+    """How long a create takes to be carried out or refused."""
+    deaf: int = 0
+    """So many cancels are taken and forgotten."""
     held_up: asyncio.Event | None = None
     """Replies to creates wait for it."""
     fate: Fate = echo
@@ -235,7 +239,9 @@ class Api:
     async def cancel(self, ext_id: str, data: Mapping[str, str]) -> Seen:
         async def cancel() -> Seen:
             job = self._job(ext_id)
-            if self._bureau.phase(job) is JobPhase.RUNNING:
+            if self._bureau.deaf:
+                self._bureau.deaf -= 1
+            elif self._bureau.phase(job) is JobPhase.RUNNING:
                 job.cancel_s = self._bureau.now_s
             return self._bureau.seen(job)
 
@@ -268,6 +274,8 @@ class Api:
         self._bureau.calls[verb] += 1
         self._process.before(f"api.{verb}")
         number = self._process.count
+        if verb == "submit" and self._bureau.slow_s:
+            await self._bureau.house.clock.sleep(self._bureau.slow_s)
         self._fail(verb, False)
         result = await act()
         if verb == "submit" and self._bureau.held_up is not None:

@@ -245,7 +245,7 @@ async def test_what_a_job_leaves_gets_one_more_job_and_then_real_time() -> None:
 async def test_results_that_can_be_read_before_the_end_are_taken_over_as_they_come() -> None:
     """Lines are done while their job still runs; each is counted once."""
     house, bureau = batch_house()
-    bureau.readable, bureau.run_s = True, 20.0
+    bureau.readable, bureau.run_s, bureau.facts = True, 20.0, quick(poll_max_s=0.5, poll_min_s=0.5)
     await house.new_worker()
     batch_id = await house.create(chat(20))
     done: list[int] = []
@@ -253,6 +253,7 @@ async def test_results_that_can_be_read_before_the_end_are_taken_over_as_they_co
         await house.run_for(1.0)
         done.append(len(house.done(batch_id)))
     assert len(set(done)) > 3
+    assert bureau.calls["results"] <= 10 < bureau.calls["look"]
     assert house.open_jobs(batch_id)
     await house.run(batch_id)
     assert house.log == []

@@ -160,18 +160,46 @@ async def test_a_create_that_may_have_happened_is_overtaken_by_force_alone() -> 
     await whole(house, bureau, batch_id)
 
 
-async def test_lines_in_a_flex_lane_that_cannot_be_served_go_to_full_price_in_time() -> None:
-    """Here nobody has them yet, because the lane's provider is full."""
-    house = House(overtake_margin_s=MARGIN_S)
-    house.options = LaneOptions(flex=True, rate=10.0)
+async def test_a_create_that_is_refused_too_late_leaves_its_lines_to_real_time_at_once() -> None:
+    """It took until after the time of overtaking: nothing was made, so that nothing may be paid twice."""
+    house, bureau = batch_house()
+    bureau.slow_s = 70.0
+    bureau.faults = lambda verb, done: refused(429) if verb == "submit" else None
+    house.patient = True
     await house.new_worker()
-    house.living.dispatcher._stopping = True  # nobody claims lines of flex lanes
     batch_id = await house.create(chat(20), window_ms=WINDOW_S * 1000)
-    await house.run_for(WINDOW_S - MARGIN_S - 5.0)
-    assert {share.mode for share in house.store.catalog.lane_shares(batch_id)} == {"flex"}
-    house.living.dispatcher._stopping = False
+    await house.run_until(lambda: bool(house.log))
+    assert at_s(house, batch_id) <= 74
     await house.run(batch_id)
-    await house.check_whole(batch_id)
+    (job,) = jobs_of(house, batch_id)
+    assert (why_of(job.reason), job.twice) == (Why.OVERTAKEN, 0)
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_create_that_was_lost_is_not_made_again_too_late() -> None:
+    """When the list has shown nothing for long enough there is no time for a job any more."""
+    house, bureau = batch_house()
+    bureau.slow_s = 62.0
+    bureau.faults = failing("submit", NativeUnknown("lost"))
+    house.patient = True
+    await house.new_worker()
+    batch_id = await house.create(chat(20), window_ms=WINDOW_S * 1000)
+    await house.run(batch_id)
+    (job,) = jobs_of(house, batch_id)
+    assert (why_of(job.reason), job.twice, bureau.calls["submit"]) == (Why.OVERTAKEN, 0, 1)
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_cancel_that_was_not_heard_is_asked_again() -> None:
+    """A provider that took it and goes on."""
+    house, bureau = batch_house()
+    bureau.stall_at, bureau.run_s, bureau.deaf = 7, 10.0, 2
+    await house.new_worker()
+    batch_id = await house.create(chat(20), window_ms=WINDOW_S * 1000)
+    await house.run(batch_id)
+    (job,) = jobs_of(house, batch_id)
+    assert (bureau.calls["cancel"], job.twice) == (3, 0)
+    await whole(house, bureau, batch_id)
 
 
 @pytest.mark.parametrize("cancel_s", [0.0, 3.0, None])

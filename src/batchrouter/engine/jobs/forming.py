@@ -26,14 +26,16 @@ log = logging.getLogger(__name__)
 
 
 class FormingJob:
-    """`full` once a line did not fit any more. `whole` is what a job may have where no other is under way, `limits`
-    what this one may."""
+    """`full` once a line did not fit any more. `whole` is what the provider takes at most in one job, `limits` what
+    this one may have; `alone`: nothing else is under way."""
 
-    def __init__(self, tools: JobTools, native: NativeLane, limits: JobLimits, whole: JobLimits) -> None:
+    def __init__(
+        self, tools: JobTools, native: NativeLane, limits: JobLimits, whole: JobLimits, *, alone: bool
+    ) -> None:
         self._tools = tools
         self._native = native
         self._id = f"job_{tools.chance.hex(24)}"
-        self.cut = JobCut(limits)
+        self.cut = JobCut(limits, alone=alone)
         self._whole = whole
         self.full = False
         self._claims: list[Claim] = []

@@ -59,6 +59,7 @@ class Gatherer:
         jobs and moves it made."""
         if not self._may_send():
             return []
+        await self._tools.give_back(())
         now_s = self._tools.clock.mono_s()
         self._set_aside = {key: until_s for key, until_s in self._set_aside.items() if until_s > now_s}
         by_lane: dict[int, list[WaitingGroup]] = {}
@@ -197,7 +198,7 @@ class Gatherer:
             native.hold(tools.clock.mono_s(), room.why)
             return None
         whole = job_limits(facts, native.token_limit)
-        job = FormingJob(tools, native, room.limits, whole)
+        job = FormingJob(tools, native, room.limits, job_limits(facts), alone=not enqueued.jobs)
         try:
             await job.fill(group.batch_id)
             if job.full and enqueued.jobs and not job.cut.worth(whole):

@@ -20,6 +20,8 @@ Fallbacks = Callable[[str, str], Sequence[Resolved]]
 HOLD_S, HOLD_MAX_S = 60.0, 600.0
 """How long a full lane is not tried, unless one of its jobs ends before."""
 LIMIT_GROWTH = 1.25
+LIMIT_LEAST = 20_000
+"""Enqueued tokens: below what any provider publishes for a batch queue, at its lowest tier (`providers.md` 1.1)."""
 
 
 class NativeLane:
@@ -84,9 +86,10 @@ class NativeLane:
 
     def on_limit(self, job_tokens: int, tokens: int) -> None:
         """A job of `job_tokens` was one too many, with it `tokens` were enqueued: what was there before is all that the
-        lane takes; and where nothing was, half of the job."""
+        lane takes; and where nothing was, half of the job. Not less than the smallest limit that anybody has: then it
+        is others of the same account who fill it, and waiting is all that helps."""
         before = tokens - job_tokens
-        self.token_limit = before if before > 0 else max(1, job_tokens // 2)
+        self.token_limit = max(LIMIT_LEAST, before if before > 0 else job_tokens // 2)
 
     def on_running(self, tokens: int) -> None:
         """A job has begun to run, so that the provider took all of the `tokens` that are enqueued. A learnt limit that

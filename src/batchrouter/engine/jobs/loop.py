@@ -20,7 +20,6 @@ from batchrouter.errors import StaleLease
 log = logging.getLogger(__name__)
 
 STEPS_AT_ONCE = 16
-NOT_NOW_S = 1.0
 FAULT_S, FAULT_MAX_S = 2.0, 60.0
 
 
@@ -111,10 +110,7 @@ class NativeJobs:
         job_id, now_s = duty.job.id, self._tools.clock.mono_s
         try:
             await self._stepper.step(duty)
-        except StaleLease:
-            return 0
-        except NotNow:
-            self._apart[job_id] = now_s() + NOT_NOW_S
+        except (StaleLease, NotNow):
             return 0
         except Exception as error:
             faults = self._faults[job_id] = self._faults.get(job_id, 0) + 1

@@ -22,6 +22,9 @@ from batchrouter.ports.native import JobDraft
 
 log = logging.getLogger(__name__)
 
+PROBED_S = 10.0
+"""How long a job waits for the probe of its lane: that may be an upload of minutes."""
+
 
 class Submitter:
     def __init__(self, tools: JobTools, moves: Moves, *, may_send: Callable[[], bool]) -> None:
@@ -30,15 +33,27 @@ class Submitter:
         self._may_send = may_send
 
     async def submit(self, step: Step) -> None:
-        native, job, clock = step.native, step.job, self._tools.clock
-        health = native.health
-        now_s = clock.mono_s()
+        """Raises `NotNow` when this worker may make none now."""
+        health = step.native.health
+        now_s = self._tools.clock.mono_s()
         if not health.may_send(now_s):
-            wait_s = max(0.0, (health.waiting_until_s or now_s) - now_s) + self._tools.chance.fraction()
+            wait_s = max(PROBED_S, (health.waiting_until_s or now_s) - now_s) + self._tools.chance.fraction()
             await self._moves.note(step.duty, None, self._moves.later(step, wait_s))
             return
         if not self._may_send():
             raise NotNow
+        if health.open:
+            await self._send(step, now_s)
+            return
+        health.on_probe_sent(now_s)
+        try:
+            await self._send(step, now_s)
+        except BaseException:
+            health.on_probe_gone()
+            raise
+
+    async def _send(self, step: Step, sent_s: float) -> None:
+        job, health = step.job, step.native.health
         content = await self._content(step)
         now_ms = self._moves.now_ms()
         memo = replace(step.memo, unsent=False, missing_ms=None)
@@ -47,16 +62,13 @@ class Submitter:
         step = replace(step, duty=replace(step.duty, job=job), memo=memo)
         if not self._may_send():
             raise NotNow
-        sent_s = clock.mono_s()
-        if not health.open:
-            health.on_probe_sent(sent_s)
         log.info("%s of %s is submitted: %d lines", job.id, job.batch_id, job.lines)
         try:
             seen = await self._moves.ask(step, step.api.submit(self._draft(step), content))
         except Exception as error:
             await self._not_made(step, content, error, sent_s)
             return
-        health.on_answer(sent_s, clock.mono_s())
+        health.on_answer(sent_s, self._tools.clock.mono_s())
         await self._made(step, seen, memo)
 
     async def find(self, step: Step) -> None:

@@ -28,23 +28,27 @@ class JobTools:
     journal: Journal
     settings: EngineSettings
     worker: str
-    _ours: dict[int, int] = field(default_factory=dict)
-    """Shard → epoch. Kept until the store has taken them back: one that is ours and that nobody thinks of would never
-    be sent."""
+    _ours: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """Shard → epochs under which it may be ours. Kept until the store has taken it back, because a shard that is ours
+    and that nobody thinks of would never be sent."""
+    _owed: set[int] = field(default_factory=set)
+    """Those of them that nobody works with any more, and that the store could not take back yet."""
 
     async def claim(self, lane_id: int, batch_id: str) -> list[Claim]:
         now_ms = self.clock.unix_ms()
         claims = await self.calls.write(self.ledger.claim, self.worker, lane_id, batch_id, CLAIM_SHARDS, now_ms)
-        self._ours.update((claim.shard_id, claim.epoch) for claim in claims)
+        self._ours.update((claim.shard_id, (claim.epoch,)) for claim in claims)
         return claims
 
     async def move(self, claim: Claim, members: int, lane: LaneKey) -> Claim:
         """These members of a claimed shard to another lane, or to a shard of their own; returns the claim as it is
         then."""
         move = Move(shard_id=claim.shard_id, epoch=claim.epoch, members=members, lane=lane)
+        # Should the reply be lost: a move that was carried out has raised the epoch by one.
+        self._ours[claim.shard_id] = (claim.epoch, claim.epoch + 1)
         (after,) = await self.calls.write(self.ledger.move, self.worker, [move], self.clock.unix_ms())
         if after.pending:
-            self._ours[after.shard_id] = after.epoch
+            self._ours[after.shard_id] = (after.epoch,)
         else:
             self._ours.pop(after.shard_id, None)
         return after
@@ -55,9 +59,12 @@ class JobTools:
             self._ours.pop(claim.shard_id, None)
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
-        """Those of the claims that are still ours."""
-        pairs = [(claim.shard_id, self._ours[claim.shard_id]) for claim in claims if claim.shard_id in self._ours]
-        if pairs:
+        """Those of the claims that are still ours, and whatever could not be given back earlier."""
+        self._owed.update(claim.shard_id for claim in claims if claim.shard_id in self._ours)
+        owed = list(self._owed)
+        if owed:
+            pairs = [(shard_id, epoch) for shard_id in owed for epoch in self._ours[shard_id]]
             await self.calls.write(self.ledger.release, self.worker, pairs)
-            for shard_id, _ in pairs:
+            for shard_id in owed:
+                self._owed.discard(shard_id)
                 self._ours.pop(shard_id, None)
