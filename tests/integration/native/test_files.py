@@ -47,10 +47,12 @@ def file(*statuses: str) -> Any:
 
 
 async def ticking(clock: StepClock) -> None:
-    """Time passes whenever somebody waits."""
+    """Time passes when somebody waits for it, and only then."""
     while True:
         await asyncio.sleep(0)
-        clock.advance(READY_EVERY_S)
+        due_s = clock.next_timer_s()
+        if due_s is not None:
+            clock.advance(due_s - clock.mono_s())
 
 
 async def test_a_job_waits_until_its_file_was_read() -> None:
@@ -67,6 +69,7 @@ async def test_a_job_waits_until_its_file_was_read() -> None:
         await api.submit(draft(), stream())
         time.cancel()
         assert [call.split()[0] for call in provider.calls()] == ["POST", "GET", "GET", "GET", "POST"]
+        assert clock.mono_s() - StepClock().mono_s() == 3 * READY_EVERY_S
         assert {asked.headers.get("api-key") for asked in provider.asked} == {KEY}
         await api.aclose()
 

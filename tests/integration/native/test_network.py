@@ -146,7 +146,10 @@ class _Always(dict[str, Any]):
         return self._reply
 
 
-@pytest.mark.parametrize(("status", "look", "ended"), [(409, "completed", True), (409, "in_progress", False)])
+@pytest.mark.parametrize(
+    ("status", "look", "ended"),
+    [(409, "completed", True), (400, "expired", True), (409, "in_progress", False), (403, "completed", False)],
+)
 async def test_a_refused_cancel_is_told_unless_the_job_has_ended(status: int, look: str, ended: bool) -> None:
     """Only then there was nothing left to cancel."""
     replies = {"POST /v1/batches/batch_1/cancel": status, "GET /v1/batches/batch_1": batch(look)}
@@ -230,6 +233,18 @@ async def test_lines_that_were_not_announced_make_no_job(dialect: str, lines: li
         assert isinstance(error, NativeUnknown)
         assert not error.sent
         assert "not the 3 lines of 141 bytes" in str(error)
+        assert provider.asked == []
+        await api.aclose()
+
+
+async def test_a_line_too_many_is_noticed_before_the_request_is_whole() -> None:
+    """However large the lines: a job of the first ones would be paid for."""
+    lines = [b'"%b"' % (b"x" * 400_000)] * 3
+    async with Provider({"POST /v1/messages/batches": {}}) as provider:
+        api = api_at(provider.url + "/v1", DIALECTS["anthropic"])
+        error = await failure(api.submit(draft(lines[:2]), stream(lines)))
+        assert isinstance(error, NativeUnknown)
+        assert not error.sent
         assert provider.asked == []
         await api.aclose()
 

@@ -94,6 +94,14 @@ def test_a_failed_job_that_has_results_was_not_rejected() -> None:
     assert not see("failed", request_counts={"completed": 2}).refused
 
 
+def test_mistrals_failed_job_may_have_run_lines() -> None:
+    """Then it was not rejected, and what it has is read."""
+    job = {"id": "j", "status": "FAILED", "succeeded_requests": 0, "failed_requests": 2}
+    assert mistral.seen_of(job, "the job").refused
+    assert not mistral.seen_of({**job, "succeeded_requests": 1}, "the job").refused
+    assert not mistral.seen_of({**job, "error_file": "err"}, "the job").refused
+
+
 def test_files_are_remembered_and_empty_names_are_none() -> None:
     """A look that names fewer than an earlier one forgets none."""
     job = {"id": "b", "status": "completed", "output_file_id": "out", "error_file_id": ""}

@@ -106,8 +106,7 @@ class MistralJobs:
         if not isinstance(reply, dict) or not isinstance(reply.get("data"), list | None):
             raise NativeUnknown(f"{what} was answered with something that is no list")
         jobs = reply.get("data") or []
-        more = (number + 1) * PAGE < count_of(reply.get("total")) or len(jobs) >= PAGE
-        return Page.of(jobs, "created_at", str(number + 1) if more else None)
+        return Page.of(jobs, "created_at", str(number + 1) if len(jobs) >= PAGE else None)
 
 
 def seen_of(job: Any, what: str) -> Seen:
