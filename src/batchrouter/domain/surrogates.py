@@ -35,6 +35,13 @@ class Masked:
         return any(each in self.halves for each in _stand_in.findall(part))
 
 
+def mend(data: bytes) -> bytes:
+    """JSON with U+FFFD in place of each half that stands alone, for who takes no such JSON."""
+    if b"\\u" not in data:
+        return data
+    return _escapes.sub(lambda found: found[0] if found[1] is None else b"\\ufffd", data)
+
+
 def mask(data: bytes, beside: bytes = b"") -> Masked | None:
     """None if no half stands alone in `data`, or more different ones than there are stand-ins.
 

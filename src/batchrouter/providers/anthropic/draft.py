@@ -38,18 +38,23 @@ class Fitted:
         self._length_max = length_max
         self._made: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last one behind each stem: thousands of names may become one
 
     def fit(self, name: str) -> str:
         """The same for the same name, whenever it comes."""
         made = self._made.get(name)
         if made is None:
-            wanted = made = _outside.sub("_", name)[: self._length_max] or "_"
-            number = 1
-            while made in self._taken:
-                number += 1
-                made = f"{wanted[: self._length_max - len(str(number)) - 1]}_{number}"
-            self._made[name] = made
-            self._taken.add(made)
+            made = self._made[name] = self.another(name)
+        return made
+
+    def another(self, name: str) -> str:
+        """One that nobody has yet, also when the name came before."""
+        made = _outside.sub("_", name)[: self._length_max] or "_"
+        stem = made[: self._length_max - _NUMBER_MAX]
+        while made in self._taken:
+            number = self._numbers[stem] = self._numbers.get(stem, 1) + 1
+            made = f"{stem}_{number}"
+        self._taken.add(made)
         return made
 
     @property
@@ -64,11 +69,12 @@ class Fitted:
 
 
 _outside = re.compile(r"[^a-zA-Z0-9_-]")
+_NUMBER_MAX = 9  # with its underscore; a line has no room for more names
 _TOOL_NAME_MAX = 128  # `^[a-zA-Z0-9_-]{1,128}$`; ids have the same characters and no published length
 
 
 class Draft:
-    """One translation. `last_results`: the messages end inside a turn of tools whose calls came without thinking."""
+    """One translation. `results`: how many results of tools the last turn begins with."""
 
     def __init__(self, facts: Facts, policy: Policy) -> None:
         self.facts = facts
@@ -77,15 +83,15 @@ class Draft:
         self.ids = Fitted(_TOOL_NAME_MAX)
         self.system: list[Dict] = []
         self.turns: list[Dict] = []
-        self.dropped: list[str] = []
+        self.results = 0
+        self.dropped: dict[str, None] = {}
 
     def leave_out(self, param: str, why: str = "Anthropic has no equivalent", *, fails: bool = False) -> None:
         """`param` is not sent. `fails`: what the table of parameters says of it without a policy."""
         wanted = self.policy.unsupported
         if wanted is Unsupported.FAIL or (wanted is None and fails):
             refuse(f"The parameter '{param}' is not supported for this model: {why}.", param, "unsupported_parameter")
-        if param not in self.dropped:
-            self.dropped.append(param)
+        self.dropped[param] = None
 
 
 def as_string(value: Any, param: str) -> str:

@@ -74,7 +74,7 @@ def _image_block(media: str, data: str, where: str) -> Dict:
     media = _SAME_IMAGE.get(media, media)
     if media not in IMAGES:
         refuse(f"'{where}': images may be JPEG, PNG, GIF or WebP.", where, "invalid_image_format")
-    return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
+    return {"type": "image", "source": {"type": "base64", "media_type": media, "data": _base64(data, where)}}
 
 
 def _file(part: Dict, where: str, draft: Draft) -> Dict:
@@ -102,7 +102,7 @@ def _file(part: Dict, where: str, draft: Draft) -> Dict:
 
 def _document(media: str, data: str, where: str) -> Dict:
     if media == _PDF:
-        return {"type": "base64", "media_type": _PDF, "data": data}
+        return {"type": "base64", "media_type": _PDF, "data": _base64(data, where)}
     if media.startswith("text/") or media in _TEXTS:
         try:
             text = base64.b64decode(data, validate=True).decode()
@@ -110,6 +110,18 @@ def _document(media: str, data: str, where: str) -> Dict:
             refuse(f"'{where}' is not text in UTF-8, as base64.", where)
         return {"type": "text", "media_type": "text/plain", "data": text}
     refuse(f"'{where}': files may be PDF, text or images.", where, "unsupported_value")
+
+
+def _base64(data: str, where: str) -> str:
+    """`data` without the line breaks that tools put in."""
+    data = "".join(data.split())
+    try:
+        sound = len(data) % 4 == 0 and bool(binascii.a2b_base64(data, strict_mode=True))
+    except ValueError:
+        sound = False
+    if not sound:
+        refuse(f"'{where}' holds no data in base64.", where)
+    return data
 
 
 def _file_id(value: Any, where: str) -> str:

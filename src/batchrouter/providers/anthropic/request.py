@@ -102,7 +102,7 @@ def _put_format(params: Dict, wanted: Any, draft: Draft) -> bool:
         draft.system.append({"type": "text", "text": f"{_JSON_ONLY} Its JSON Schema: {dumps(schema).decode()}"})
         return True
     config = params.setdefault("output_config", {})
-    config["format"] = {"type": "json_schema", "schema": closed(schema)}
+    config["format"] = {"type": "json_schema", "schema": closed(schema, f"{where}.schema")}
     return False
 
 
@@ -112,7 +112,7 @@ def _put_sampling(params: Dict, chat: Dict, thinks: bool, draft: Draft) -> None:
     wanted = {}
     for name in ("temperature", "top_p", "top_k"):
         if chat.get(name) is not None:
-            value = as_number(chat[name], name)
+            value = _in_range(name, as_number(chat[name], name))
             if value != 1 or name == "top_k":
                 wanted[name] = value
     for name, value in wanted.items():
@@ -126,6 +126,12 @@ def _put_sampling(params: Dict, chat: Dict, thinks: bool, draft: Draft) -> None:
             draft.leave_out(name, "it cannot be set beside temperature")
         else:
             params[name] = value
+
+
+def _in_range(name: str, value: float) -> float:
+    if value < 0 or (name == "top_p" and value > 1) or (name == "top_k" and not isinstance(value, int)):
+        refuse(f"'{name}' is out of its range.", name)
+    return value
 
 
 def _put_stop(params: Dict, stop: Any, draft: Draft) -> None:

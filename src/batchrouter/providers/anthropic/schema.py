@@ -7,8 +7,9 @@ ten string formats, minItems 0 or 1. Whatever else a schema says is put into its
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
+from batchrouter.providers.anthropic.draft import refuse
 from batchrouter.providers.codec import dumps
 
 FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"))
@@ -30,35 +31,51 @@ _OF_TYPE = {
 }  # fmt: skip
 _OF_TYPE["integer"] = _OF_TYPE["number"]
 _OF_A_TYPE = frozenset().union(*_OF_TYPE.values())
+_TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
 _SILENT = frozenset(("$schema", "$id", "$comment", "strict"))
 
 
-def closed(schema: Any) -> Any:
-    """The schema with nothing but what Anthropic takes. Not a schema, it comes back as it is.
+def closed_object(schema: Any, where: str) -> dict[str, Any]:
+    """As `closed`, for what must be an object: one that only refers to a definition of its own becomes that one."""
+    defs = {**_dict(schema.get("definitions")), **_dict(schema.get("$defs"))}
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        schema = defs.get(reference.rpartition("/")[2])
+        if not isinstance(schema, dict):
+            _refuse(where)
+        schema = {**schema, "$defs": defs}
+    made = closed({"type": "object", **schema}, where)
+    if made.get("type") != "object":
+        refuse(f"'{where}' must be the JSON Schema of an object.", where)
+    return made
+
+
+def closed(schema: Any, where: str = "schema") -> dict[str, Any]:
+    """The schema with nothing but what Anthropic takes. LineRefused, with `where` for its place, for what is none.
 
     A reference keeps nothing beside it; a type list and oneOf become anyOf; definitions become $defs.
     """
+    if schema is True:
+        return {}
     if not isinstance(schema, dict):
-        return {} if schema is True else schema
+        _refuse(where)
     given = {key: value for key, value in schema.items() if key not in _SILENT}
     made: dict[str, Any] = {}
     defs = {**_dict(given.pop("definitions", None)), **_dict(given.pop("$defs", None))}
     if defs:
-        made["$defs"] = {name: closed(each) for name, each in defs.items()}
+        made["$defs"] = {name: closed(each, where) for name, each in defs.items()}
     reference = given.pop("$ref", None)
     if isinstance(reference, str):
         made["$ref"] = reference.replace("#/definitions/", "#/$defs/", 1)
         return made
-    kind = given.pop("type", None)
-    if isinstance(kind, list) and len(kind) == 1:
-        kind = kind[0]
+    kind = _kind(given.pop("type", None), where)
     if kind is None:
         kind = "object" if "properties" in given else "array" if "items" in given else None
     if isinstance(kind, list) and not _is_literal(given):
-        made["anyOf"] = [closed(_as_type(given, each)) for each in kind]
+        made["anyOf"] = [closed(_as_type(given, each), where) for each in kind]
         given = {key: value for key, value in given.items() if key not in _OF_A_TYPE}
         kind = None
-    _put(made, given, kind)
+    _put(made, given, kind, where)
     if given:
         told = ", ".join(f"{key}: {dumps(value).decode()}" for key, value in given.items())
         text = made.get("description")
@@ -66,7 +83,20 @@ def closed(schema: Any) -> Any:
     return made
 
 
-def _put(made: dict[str, Any], given: dict[str, Any], kind: Any) -> None:
+def _kind(kind: Any, where: str) -> Any:
+    """A type, or several different ones."""
+    kinds = kind if isinstance(kind, list) else [kind]
+    if kind is not None and (not kinds or not all(isinstance(each, str) and each in _TYPES for each in kinds)):
+        _refuse(where)
+    kinds = list(dict.fromkeys(kinds))
+    return kinds[0] if len(kinds) == 1 else kinds
+
+
+def _refuse(where: str) -> NoReturn:
+    refuse(f"'{where}' is no JSON Schema.", where)
+
+
+def _put(made: dict[str, Any], given: dict[str, Any], kind: Any, where: str) -> None:
     """Move what Anthropic takes from `given` into `made`; what is left there it does not take."""
     literal = _is_literal(given)
     if literal:
@@ -75,23 +105,28 @@ def _put(made: dict[str, Any], given: dict[str, Any], kind: Any) -> None:
         made["type"] = kind
     for source, target in (("anyOf", "anyOf"), ("oneOf", "anyOf"), ("allOf", "allOf")):
         if isinstance(given.get(source), list) and target not in made:
-            made[target] = [closed(each) for each in given.pop(source)]
+            made[target] = [closed(each, where) for each in given.pop(source)]
     made.update((key, given.pop(key)) for key in ("title", "description") if isinstance(given.get(key), str))
     if literal:
         return
     if kind == "object":
-        made["properties"] = {name: closed(each) for name, each in _dict(given.pop("properties", None)).items()}
+        members = given.pop("properties", {})
+        if not isinstance(members, dict):
+            _refuse(where)
+        made["properties"] = {name: closed(each, where) for name, each in members.items()}
         if given.get("additionalProperties") in (True, False, {}):
             del given["additionalProperties"]
         made["additionalProperties"] = False
         if "required" in given:
-            made["required"] = given.pop("required")
+            made["required"] = required = given.pop("required")
+            if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+                _refuse(where)
     elif kind == "array":
         if isinstance(given.get("items"), dict | bool):
-            made["items"] = closed(given.pop("items"))
+            made["items"] = closed(given.pop("items"), where)
         if given.get("minItems") in (0, 1):
             made["minItems"] = given.pop("minItems")
-    elif kind == "string" and given.get("format") in FORMATS:
+    elif kind == "string" and isinstance(given.get("format"), str) and given["format"] in FORMATS:
         made["format"] = given.pop("format")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchrouter.providers.anthropic.calls import Calls
 from batchrouter.providers.anthropic.draft import Dict, Draft, as_dict, as_list, as_string, refuse
 from batchrouter.providers.anthropic.parts import blocks_of, with_cache
 from batchrouter.providers.codec import loads
@@ -18,7 +19,7 @@ def put_messages(messages: Any, draft: Draft) -> None:
     turn the results of tools come first, because Anthropic wants them right behind their calls."""
     if not as_list(messages, "messages"):
         refuse("'messages' must hold at least one message.", "messages")
-    calls: dict[str, str] = {}
+    calls = Calls(draft.ids)
     for number, message in enumerate(messages):
         where = f"messages[{number}]"
         message = as_dict(message, where)
@@ -28,13 +29,14 @@ def put_messages(messages: Any, draft: Draft) -> None:
         elif role == "system" or role == "developer":
             draft.system += _spoken(message, where, draft)
         elif role == "assistant":
+            if draft.turns and draft.turns[-1]["role"] == "user":
+                calls.close()
             _say(draft, "assistant", _answered(message, where, number, calls, draft))
-        elif role == "tool":
-            _say(draft, "user", [_result(message, _tool_id(message, where, draft), where, draft)])
-        elif role == "function":
-            _say(draft, "user", [_result(message, _function_id(message, where, calls), where, draft)])
+        elif role == "tool" or role == "function":
+            _say(draft, "user", [_result(message, where, calls, draft)])
         else:
             refuse(f"'{where}.role' must be system, developer, user, assistant, tool or function.", f"{where}.role")
+    calls.close()
     _first_is_the_user(draft)
     _last_is_the_user(draft)
 
@@ -44,11 +46,12 @@ def _say(draft: Draft, role: str, blocks: list[Dict]) -> None:
         return
     if not draft.turns or draft.turns[-1]["role"] != role:
         draft.turns.append({"role": role, "content": blocks})
+        draft.results = 0 if blocks[0]["type"] != "tool_result" else 1
         return
     content = draft.turns[-1]["content"]
     if role == "user" and blocks[0]["type"] == "tool_result":
-        place = sum(block["type"] == "tool_result" for block in content)
-        content[place:place] = blocks
+        content[draft.results : draft.results] = blocks
+        draft.results += 1
     else:
         content += blocks
 
@@ -65,7 +68,7 @@ def _spoken(message: Dict, where: str, draft: Draft) -> list[Dict]:
     return blocks
 
 
-def _answered(message: Dict, where: str, number: int, calls: dict[str, str], draft: Draft) -> list[Dict]:
+def _answered(message: Dict, where: str, number: int, calls: Calls, draft: Draft) -> list[Dict]:
     """What the model said earlier: its thinking, its text, its calls."""
     if message.get("audio") is not None:
         refuse(f"'{where}.audio': this model's provider has no audio.", f"{where}.audio", "unsupported_value")
@@ -77,12 +80,14 @@ def _answered(message: Dict, where: str, number: int, calls: dict[str, str], dra
         call = as_dict(call, at)
         if call.get("type", "function") != "function":
             refuse(f"'{at}' is no call of a function.", at, "unsupported_value")
-        blocks.append(with_cache(_call(call.get("function"), call.get("id"), at, draft), call))
+        call_id = as_string(call.get("id"), f"{at}.id")
+        made = calls.call("tool", call_id, call_id, at)
+        blocks.append(with_cache(_call(call.get("function"), made, at, draft), call))
     if message.get("function_call") is not None:  # has no id of its own
-        made = f"function_{number}"
-        block = _call(message["function_call"], made, f"{where}.function_call", draft)
-        calls[message["function_call"]["name"]] = made
-        blocks.append(block)
+        at = f"{where}.function_call"
+        name = as_string(as_dict(message["function_call"], at).get("name"), f"{at}.name")
+        made = calls.call("function", name, f"function_{number}", at)
+        blocks.append(_call(message["function_call"], made, at, draft))
     if blocks and blocks[-1]["type"] in ("text", "tool_use"):
         with_cache(blocks[-1], message)
     return blocks
@@ -100,7 +105,7 @@ def _thoughts(value: Any) -> list[Dict]:
     return blocks
 
 
-def _call(function: Any, call_id: Any, where: str, draft: Draft) -> Dict:
+def _call(function: Any, call_id: str, where: str, draft: Draft) -> Dict:
     function = as_dict(function, where)
     name = as_string(function.get("name"), f"{where}.name")
     text = function.get("arguments")
@@ -110,23 +115,14 @@ def _call(function: Any, call_id: Any, where: str, draft: Draft) -> Dict:
         given = None
     if not isinstance(given, dict):
         refuse(f"'{where}.arguments' must be a JSON object, as text.", f"{where}.arguments")
-    call_id = draft.ids.fit(as_string(call_id, f"{where}.id"))
     return {"type": "tool_use", "id": call_id, "name": draft.tools.fit(name), "input": given}
 
 
-def _tool_id(message: Dict, where: str, draft: Draft) -> str:
-    return draft.ids.fit(as_string(message.get("tool_call_id"), f"{where}.tool_call_id"))
-
-
-def _function_id(message: Dict, where: str, calls: dict[str, str]) -> str:
-    call_id = calls.pop(as_string(message.get("name"), f"{where}.name"), None)
-    if call_id is None:
-        refuse(f"'{where}' answers a function that no message before it has called.", where)
-    return call_id
-
-
-def _result(message: Dict, call_id: str, where: str, draft: Draft) -> Dict:
-    block: Dict = {"type": "tool_result", "tool_use_id": call_id}
+def _result(message: Dict, where: str, calls: Calls, draft: Draft) -> Dict:
+    kind: str = message["role"]
+    at = f"{where}.tool_call_id" if kind == "tool" else f"{where}.name"
+    named = as_string(message.get("tool_call_id" if kind == "tool" else "name"), at)
+    block: Dict = {"type": "tool_result", "tool_use_id": calls.result(kind, named, at)}
     content = message.get("content")
     if isinstance(content, str):
         if content.strip():

@@ -15,6 +15,7 @@ import msgspec
 
 from batchrouter.domain.line import splice_model
 from batchrouter.domain.outcome import Finish
+from batchrouter.domain.surrogates import mend
 from batchrouter.errors import LineRefused
 from batchrouter.providers.anthropic.answer import chat_completion, is_message, recorded_finish, tokens_of
 from batchrouter.providers.anthropic.draft import Dict, Policy, refuse
@@ -189,7 +190,7 @@ class AnthropicWire:
 def _sent(made: Translated, batch: bool) -> bytes:
     if not batch and made.params["max_tokens"] > STREAM_ABOVE:
         made.params["stream"] = True
-    return dumps(made.params)
+    return mend(dumps(made.params))
 
 
 class _Limits(msgspec.Struct):
@@ -208,8 +209,9 @@ def _passed(body: bytes, model: str, batch: bool) -> Encoded:
     """A body that is in Anthropic's own words already; no byte changes that does not have to."""
     try:
         limits = _limits(body)
-    except msgspec.DecodeError:  # half an emoji; what is read here has none
-        return Encoded(splice_model(body, model))
+    except msgspec.DecodeError:
+        body = mend(body)
+        limits = _limits(body)
     wanted = limits.max_tokens
     if batch and wanted == 0:
         refuse("'max_tokens' must be at least 1 in a batch.", "max_tokens", "integer_below_min_value")

@@ -7,7 +7,6 @@ words on `messages`), so that only what follows from the joined turns is judged.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -138,7 +137,7 @@ def _check_block(block: Block, place: str) -> None:
         case Image(source=ImageBytes(data=data)) | Document(source=PdfBytes(data=data)):
             try:
                 base64.b64decode(data, validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise bad(f"{place}.source.base64.data: invalid base64 data") from None
         case Thinking(signature=signature):
             if not _is_signed(signature):
@@ -220,7 +219,7 @@ def _last_text(blocks: list[Block]) -> str:
 def _is_signed(signature: str) -> bool:
     try:
         return base64.b64decode(signature, validate=True).startswith(SIGNED)
-    except binascii.Error:
+    except ValueError:
         return False
 
 

@@ -19,9 +19,8 @@ UNLIKE = {
     "chat-thinking-back": "signatures that Anthropic made",
     "responses-reasoning-back": "signatures that Anthropic made",
     "responses-reasoning-between": "signatures that Anthropic made",
-    "chat-unicode": "half an emoji, which is JSON and no text",
 }
-"""Bodies that only the real Anthropic could take, or not even that one."""
+"""Bodies that only the real Anthropic could take."""
 SENT = [name for name in goldens.names() if "sent" in goldens.load(name) and name not in UNLIKE]
 
 

@@ -54,8 +54,6 @@ def test_a_message_passes_byte_for_byte() -> None:
     assert WIRE.encode(MESSAGES, body).body == body.replace(b'"x"', b'"claude-opus-5"')
     same = body.replace(b'"x"', b'"claude-opus-5"')
     assert WIRE.encode(MESSAGES, same).body == same
-    half = b'{"model":"x","max_tokens":99999,"messages":"\\ud83d"}'
-    assert WIRE.encode(MESSAGES, half).body == half.replace(b'"x"', b'"claude-opus-5"')
 
 
 def test_a_message_that_is_answered_passes_back_byte_for_byte() -> None:
@@ -129,10 +127,8 @@ def test_a_body_that_cannot_be_translated_fails_its_line_alone(endpoint: str, bo
         WIRE.encode(endpoint, body)
 
 
-def test_half_an_emoji_goes_through_both_ways() -> None:
-    """In a prompt and in an answer, which JSON allows and UTF-8 does not."""
-    sent = WIRE.encode(CHAT, b'{"messages":[{"role":"user","content":"a \\ud83d b"}]}').body
-    assert json.loads(sent)["messages"][0]["content"][0]["text"] == "a \ud83d b"
+def test_half_an_emoji_comes_back_as_it_is() -> None:
+    """In an answer that was cut, which JSON allows and UTF-8 does not."""
     reply = WIRE.decode(CHAT, 200, b'{"type":"message","content":[{"type":"text","text":"\\ud83d"}]}')
     assert json.loads(reply.body)["choices"][0]["message"]["content"] == "\ud83d"
 
