@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from email import message_from_bytes
@@ -99,6 +100,24 @@ def test_lines_that_were_not_announced_are_a_failure(wrong: dict[str, int]) -> N
         whole(body)
     assert not raised.value.sent
     assert body.failure is raised.value
+
+
+@pytest.mark.parametrize("actual", [[400_000] * 3, [400_000, 400_001], [900_000], [400_000, 1, 1], [100_000] * 9])
+def test_a_body_that_is_not_what_was_announced_is_never_whole(actual: list[int]) -> None:
+    """However large the lines: the other side must not take the first of them for all."""
+
+    async def sent(body: LinesBody) -> int:
+        size = 0
+        with contextlib.suppress(NativeUnknown):
+            async for piece in body.pieces():
+                size += len(piece)
+        assert body.failure is not None
+        return size
+
+    announced = draft([b"x" * 400_000] * 2)
+    lines = [b"x" * size for size in actual]
+    for body in (listed(announced, stream(lines)), form(announced, stream(lines), {"purpose": "batch"})[1]):
+        assert asyncio.run(sent(body)) < body.size
 
 
 class Writer(AbstractStreamWriter):
