@@ -123,7 +123,7 @@ async def test_a_dead_key_moves_the_whole_batch_at_once(monkeypatch: pytest.Monk
     batch_id = await house.create(chat(5000))
     start_s = house.clock.mono_s()
     await house.run(batch_id)
-    assert house.clock.mono_s() - start_s < 8
+    assert house.clock.mono_s() - start_s < 2
     assert house.batch(batch_id).completed == 5000
     assert by_model(house)["m"] <= 40
     assert house.process.tally["move"] < 20
