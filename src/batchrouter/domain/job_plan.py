@@ -7,6 +7,7 @@ its own around the lines. What does not fit waits: a limit never fails a line.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from batchrouter.domain.job import HEADROOM, Enqueued, NativeFacts
@@ -23,11 +24,13 @@ SPREAD = 0.2
 
 
 class JobLimits(NamedTuple):
-    """What one job may have at most; `tokens` None: no limit is known."""
+    """What one job may have at most; `tokens` None: no limit is known. `nano`: billionths of a dollar, None where the
+    batch sets no limit."""
 
     lines: int
     bytes: int
     tokens: int | None
+    nano: int | None = None
 
 
 class Room(NamedTuple):
@@ -62,7 +65,8 @@ def room_of(facts: NativeFacts, enqueued: Enqueued, token_limit: int | None = No
 
 class JobCut:
     """One job as it grows, line by line in input order. `alone`: nothing else is under way, so that the first line fits
-    whatever was learnt of a limit of tokens; where that is known, see `too_large`."""
+    whatever was learnt of a limit of tokens; where that is known, see `too_large`. `poor`: it ended for want of money.
+    """
 
     def __init__(self, limits: JobLimits, *, alone: bool = False) -> None:
         self._limits = limits
@@ -70,17 +74,24 @@ class JobCut:
         self.lines = 0
         self.bytes = 0
         self.tokens = 0
+        self.nano = 0
+        self.poor = False
 
-    def take(self, sizes: Sequence[int], tokens: Sequence[int]) -> int:
-        """Take as many of these lines as fit, from the first on, and say how many. Sizes are without line ends."""
-        most_lines, most_bytes, most_tokens = self._limits
+    def take(self, sizes: Sequence[int], tokens: Sequence[int], nanos: Sequence[int] | None = None) -> int:
+        """Take as many of these lines as fit, from the first on, and say how many. Sizes are without line ends; `nanos`
+        is the most that each can cost, for a batch with a limit."""
+        most_lines, most_bytes, most_tokens, most_nano = self._limits
         taken = 0
-        for size, guess in zip(sizes, tokens, strict=True):
+        for size, guess, nano in zip(sizes, tokens, nanos or repeat(0), strict=False):
             if self.lines == most_lines or self.bytes + size + LINE_END > most_bytes:
                 break
             first = self._alone and not self.lines
             if most_tokens is not None and self.tokens + guess > most_tokens and not first:
                 break
+            if most_nano is not None and self.nano + nano > most_nano:
+                self.poor = True
+                break
+            self.nano += nano
             self.lines += 1
             self.bytes += size + LINE_END
             self.tokens += guess

@@ -24,8 +24,8 @@ class Do(Enum):
 
 
 _PREFIX = "our."
-_UNSENT, _MISSING, _FOUND, _READ, _APART = (
-    _PREFIX + name for name in ("unsent", "missing_ms", "found", "read", "apart")
+_UNSENT, _MISSING, _FOUND, _READ, _MOST, _APART = (
+    _PREFIX + name for name in ("unsent", "missing_ms", "found", "read", "most_nano", "apart")
 )
 
 
@@ -35,13 +35,15 @@ class JobMemo:
 
     `unsent`: the last try to create it certainly made nothing. `missing_ms`: since when the provider's list shows none
     of its tag. `found`: it was adopted from that list. `read`: how many of its lines the provider had done when its
-    results were last read before its end. `apart`: jobs of the provider that turned out to be another's.
+    results were last read before its end. `most_nano`: what it may cost at most, for a batch with a limit. `apart`:
+    jobs of the provider that turned out to be another's.
     """
 
     unsent: bool = False
     missing_ms: int | None = None
     found: bool = False
     read: int = 0
+    most_nano: int = 0
     apart: tuple[str, ...] = ()
 
     @classmethod
@@ -54,6 +56,7 @@ class JobMemo:
             missing_ms=None if missing is None else int(missing),
             found=_FOUND in data,
             read=int(data.get(_READ, "0")),
+            most_nano=int(data.get(_MOST, "0")),
             apart=tuple(apart.split()) if apart else (),
         )
 
@@ -70,13 +73,15 @@ class JobMemo:
             data[_FOUND] = "1"
         if self.read:
             data[_READ] = str(self.read)
+        if self.most_nano:
+            data[_MOST] = str(self.most_nano)
         if self.apart:
             data[_APART] = " ".join(self.apart)
         return data
 
     def without(self, ext_id: str) -> JobMemo:
         """That job of the provider is another's."""
-        return JobMemo(apart=(*self.apart, ext_id))
+        return JobMemo(most_nano=self.most_nano, apart=(*self.apart, ext_id))
 
 
 def next_do(job: Job, wanted: bool) -> Do:

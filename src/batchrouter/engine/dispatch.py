@@ -14,6 +14,7 @@ from functools import partial
 from batchrouter.domain.fair_share import pick_shards
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.domain.shard import Claim, Lane, LaneMode, Load, Settled, WaitingGroup
+from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.input import Inputs
@@ -22,6 +23,7 @@ from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.moving import Mover
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
+from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, ConfigError
 from batchrouter.ports.blobs import Blobs
@@ -57,6 +59,7 @@ class Dispatcher:
         worker: str,
         traffic: Traffic,
         upstreams: Upstreams,
+        spendings: Spendings,
         *,
         may_send: Callable[[], bool],
         hungry: Callable[[], None],
@@ -70,6 +73,7 @@ class Dispatcher:
         self._worker = worker
         self._traffic = traffic
         self._upstreams = upstreams
+        self._spendings = spendings
         self._may_send = may_send
         self._hungry = hungry
         self._drained = drained
@@ -168,7 +172,7 @@ class Dispatcher:
 
     async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
         """Take in shards of one batch; returns how many could be. What cannot be read goes back to the store."""
-        batch = self._batch_of(claims[0])
+        batch = self._batch_of(claims[0], await self._spendings.of(claims[0]))
         # All are counted before the first wait, so that the batch is not taken for finished here meanwhile.
         batch.open += sum(claim.pending.bit_count() for claim in claims)
         accepted = 0
@@ -184,13 +188,11 @@ class Dispatcher:
         await self._give_back()
         return accepted
 
-    def _batch_of(self, claim: Claim) -> BatchRun:
+    def _batch_of(self, claim: Claim, spend: Spend | None) -> BatchRun:
         batch = self._batches.get(claim.batch_id)
         if batch is None:
-            batch = self._batches[claim.batch_id] = BatchRun(claim)
+            batch = self._batches[claim.batch_id] = BatchRun(claim, spend)
             self._await_deadline(batch)
-        elif batch.spend is not None:
-            batch.spend.hear(claim.cost_nano)
         return batch
 
     async def _give_back(self) -> None:

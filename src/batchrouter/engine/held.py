@@ -45,7 +45,7 @@ class BatchRun:
         "weight",
     )
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, spend: Spend | None) -> None:
         self.id = claim.batch_id
         self.tenant_id = claim.tenant_id
         self.weight = claim.weight
@@ -57,9 +57,7 @@ class BatchRun:
         self.input_keys = (claim.input_blob_key, claim.input_index_key)
         self.open = 0
         self.dropped = False
-        self.spend: Spend | None = None
-        if claim.max_cost_nano is not None:
-            self.spend = Spend(claim.max_cost_nano, claim.cost_nano)
+        self.spend = spend
 
 
 class Way(NamedTuple):

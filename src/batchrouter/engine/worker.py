@@ -25,6 +25,7 @@ from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
+from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.sweep import Sweeper
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StaleLease
@@ -89,6 +90,7 @@ class Worker:
         """A worker that lost its lease goes on under a new name, with nothing of what it had."""
         self.id = f"w-{self._chance.hex(16)}"
         self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
+        self.spendings = Spendings(self._job_ledger, self._calls)
         self.dispatcher = Dispatcher(
             self._ledger,
             self._calls,
@@ -99,6 +101,7 @@ class Worker:
             self.id,
             self.traffic,
             self._upstreams,
+            self.spendings,
             may_send=self._lease.held,
             hungry=self._claim_now.set,
             drained=self._duty_now.set,
@@ -122,6 +125,7 @@ class Worker:
                 clock=self._clock,
                 chance=self._chance,
                 journal=self.dispatcher.journal,
+                spendings=self.spendings,
                 settings=self._settings,
                 worker=self.id,
             ),
@@ -254,6 +258,7 @@ class Worker:
                     return False
                 finished = await self.closer.finish(duty)
                 if finished:
+                    self.spendings.forget(duty.batch_id)
                     log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
                 return finished
             case _:

@@ -157,7 +157,11 @@ class _Taking:
         latency_ms = now_ms - (duty.job.submitted_ms or now_ms)
         answer = Answer(result.status, reply, result.request_id, latency_ms, sent.dropped)
         line, fields = of_answer(home, outcome, custom_id, answer)
-        self._tools.journal.add(duty.job.batch_id, line, fields, 0, reply.model, native.cost(reply))
+        cost_nano = native.cost(reply)
+        self._tools.journal.add(duty.job.batch_id, line, fields, 0, reply.model, cost_nano)
+        spend = self._tools.spendings.known(duty.job.batch_id)
+        if spend is not None:
+            spend.spend(cost_nano)
         native.guess.learn(len(sent.body), reply.tokens.input)
 
     async def _spans_of(self, source: Input, shard: JobShard) -> Spans:

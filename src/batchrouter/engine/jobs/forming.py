@@ -12,9 +12,11 @@ from batchrouter.domain import bitmap
 from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.job import Job, line_key
 from batchrouter.domain.job_plan import JobCut, JobLimits, too_large
+from batchrouter.domain.job_step import JobMemo
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Kind
 from batchrouter.domain.shard import Claim, LaneMode
+from batchrouter.domain.spend import Spend
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.content import Spans, read_lines
 from batchrouter.engine.jobs.lane import NativeLane
@@ -35,6 +37,8 @@ class FormingJob:
         self._tools = tools
         self._native = native
         self._id = f"job_{tools.chance.hex(24)}"
+        self._limits, self._alone = limits, alone
+        self._spend: Spend | None = None
         self.cut = JobCut(limits, alone=alone)
         self._whole = whole
         self.full = False
@@ -51,14 +55,29 @@ class FormingJob:
             if not claims:
                 return
             self._claims += claims
+            if self._spend is None:
+                self._know(await self._tools.spendings.of(claims[0]))
             for claim in claims:
                 await self._take(claim)
                 if self.full:
                     return
 
+    def _know(self, spend: Spend | None) -> None:
+        """What the batch may still cost bounds the job too, before its first line."""
+        self._spend = spend
+        if spend is not None:
+            left = max(0, spend.limit_nano - spend.spent_nano - spend.reserved_nano)
+            self.cut = JobCut(self._limits._replace(nano=left), alone=self._alone)
+
+    @property
+    def must_wait(self) -> bool:
+        """There is money for no line of it, and some that may come back."""
+        return self.cut.poor and not self.cut.lines and self._spend is not None and self._spend.reserved_nano > 0
+
     async def hand_over(self, batch_id: str) -> int:
-        """Write the job down; returns its lines, 0 when there are none, or when the batch is closing."""
-        tools, cut = self._tools, self.cut
+        """Write the job down; returns its lines, 0 when there are none, or when the batch is closing, or when others of
+        the batch were quicker with its money."""
+        tools, cut, spend = self._tools, self.cut, self._spend
         if self._split is not None:
             claim, rest = self._split
             self._mine.append(await tools.move(claim, rest, self._native.lane.key))
@@ -74,9 +93,18 @@ class FormingJob:
             bytes=cut.bytes,
             created_ms=now_ms,
             next_ms=now_ms,
+            data=JobMemo(most_nano=cut.nano).data(),
         )
         pairs = [(claim.shard_id, claim.epoch) for claim in self._mine]
-        if not await tools.calls.write(tools.jobs.intend, tools.worker, job, pairs, now_ms):
+        if spend is not None and not spend.reserve(cut.nano):
+            return 0
+        intended = False
+        try:
+            intended = await tools.calls.write(tools.jobs.intend, tools.worker, job, pairs, now_ms)
+        finally:
+            if spend is not None and not intended:
+                spend.give_back(cut.nano)
+        if not intended:
             return 0
         tools.handed_over(self._mine)
         log.info("%s of %s is intended: %d lines, %d bytes", job.id, batch_id, job.lines, job.bytes)
@@ -92,6 +120,7 @@ class FormingJob:
         places: list[int] = []
         sizes: list[int] = []
         tokens: list[int] = []
+        nanos: list[int] = []
         refused: list[tuple[int, bytes, LineRefused]] = []
         unfit = 0
         setup = self._native.setup
@@ -116,19 +145,21 @@ class FormingJob:
                     unfit |= 1 << line.place
                     continue
                 guess = self._native.guess.of(len(body), body.isascii())
-                if too_large(size, guess, self._whole):
+                most = self._native.most(claim.endpoint, line.body, body) if self._spend is not None else 0
+                if too_large(size, guess, self._whole) or most is None:
                     unfit |= 1 << line.place
                     continue
                 places.append(line.place)
                 sizes.append(size)
                 tokens.append(guess)
+                nanos.append(most)
         if refused:
             await self._fail(claim, refused)
         if unfit:
             log.info("%d lines of %s fit into no job; they run in real time", unfit.bit_count(), claim.batch_id)
             claim = await self._tools.move(claim, unfit, self._native.beside(LaneMode.REALTIME))
             self.unfit += unfit.bit_count()
-        taken = self.cut.take(sizes, tokens)
+        taken = self.cut.take(sizes, tokens, nanos)
         self.full = taken < len(places)
         if not taken:
             return

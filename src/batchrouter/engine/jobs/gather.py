@@ -201,12 +201,17 @@ class Gatherer:
         job = FormingJob(tools, native, room.limits, job_limits(facts), alone=not enqueued.jobs)
         try:
             await job.fill(group.batch_id)
-            if job.full and enqueued.jobs and not job.cut.worth(whole):
+            if job.full and enqueued.jobs and not job.cut.poor and not job.cut.worth(whole):
                 native.hold(tools.clock.mono_s(), "there is too little room beside the jobs that are under way")
                 return None
             lines = await job.hand_over(group.batch_id)
         finally:
             await job.give_back()
+        if job.must_wait:
+            self._set_aside[lane.id, group.batch_id] = tools.clock.mono_s() + SET_ASIDE_S
+        elif job.cut.poor and not lines:
+            # Line by line, and in words that tell why.
+            await self._move_on(lane, group, native.beside(LaneMode.REALTIME), "there is no money left for a job")
         if lines:
             self._on_made()
         if job.unfit:

@@ -13,6 +13,7 @@ from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lane_health import LaneHealth, LaneState
 from batchrouter.domain.routing import Resolved
 from batchrouter.domain.shard import Lane, LaneKey, LaneMode
+from batchrouter.domain.spend import most_tokens
 from batchrouter.engine.setup import NativeSetup
 from batchrouter.providers.base import Reply
 
@@ -68,6 +69,13 @@ class NativeLane:
         """Of an answered line, in billionths of a dollar, at the price of a batch."""
         return UNKNOWN if self._card is None else self._card.cost(reply.tokens, reply.cache_writes)
 
+    def most(self, endpoint: str, body: bytes, sent: bytes) -> int | None:
+        """The most that a line can cost in a job: by what stands in its own body, where a picture is easier to tell,
+        and by the bounds of the one that is sent. None: its price is unknown."""
+        if self._card is None:
+            return None
+        return self._card.most(most_tokens(endpoint, body)[0], most_tokens(endpoint, sent)[1])
+
     # --- room -------------------------------------------------------------------------------------------------------
 
     def may_gather(self, now_s: float) -> int:
@@ -106,5 +114,5 @@ class NativeLane:
         state, reason = self.health.state.value, self.health.reason
         if self.health.open and now_s < self._hold_s:
             state, reason, until_s = LaneState.WAITING.value, self._hold_why, self._hold_s
-        until_ms = None if until_s is None else now_ms + int(max(0.0, until_s - now_s) * 1000)
+        until_ms = None if until_s is None else now_ms + int((until_s - now_s) * 1000)
         return replace(self.lane, state=state, reason=reason, until_ms=until_ms, limit=self.token_limit)

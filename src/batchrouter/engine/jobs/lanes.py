@@ -52,6 +52,11 @@ class NativeLanes:
         now_s, now_ms = self._clock.mono_s(), self._clock.unix_ms()
         return await self._write([lane.row(now_s, now_ms) for lane in self._lanes.values()])
 
+    async def aclose(self) -> None:
+        """Let go of the lanes and their connections."""
+        while self._lanes:
+            await self._lanes.popitem()[1].setup.api.aclose()
+
     async def _write(self, lanes: list[Lane]) -> int:
         changed = [lane for lane in lanes if _differs(lane, self._noted.get(lane.id))]
         if changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from batchrouter.domain.job import JobDuty
@@ -19,7 +20,8 @@ from batchrouter.errors import StaleLease
 
 log = logging.getLogger(__name__)
 
-STEPS_AT_ONCE = 16
+STEPS_AT_ONCE, LANE_STEPS = 48, 12
+"""In all, and in one lane: a provider that takes minutes over each answer holds up no other's jobs."""
 FAULT_S, FAULT_MAX_S = 2.0, 60.0
 
 
@@ -54,6 +56,9 @@ class NativeJobs:
             tools, self.lanes, upstreams, held=held, may_send=self._may_begin, on_moved=moved, on_ended=on_ended
         )
         self._under_way: dict[str, asyncio.Task[int]] = {}
+        self._in_lane: Counter[int] = Counter()
+        self._full: dict[int, set[str]] = {}
+        """By lane: jobs that are due and wait for the end of another's step."""
         self._apart: dict[str, float] = {}
         self._faults: dict[str, int] = {}
 
@@ -81,6 +86,7 @@ class NativeJobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.lanes.aclose()
 
     def _may_begin(self) -> bool:
         return not self._stopping and self._may_send()
@@ -91,19 +97,26 @@ class NativeJobs:
     # --- steps ------------------------------------------------------------------------------------------------------
 
     async def _begin_steps(self) -> list[asyncio.Task[int]]:
-        room = STEPS_AT_ONCE - len(self._under_way)
-        if room <= 0:
-            return []
         tools, now_s = self._tools, self._tools.clock.mono_s()
         self._apart = {job_id: until_s for job_id, until_s in self._apart.items() if until_s > now_s}
-        apart = frozenset(self._apart) | self._under_way.keys()
-        duties = await tools.calls.write(tools.jobs.take_jobs, tools.worker, tools.clock.unix_ms(), room, apart)
-        tasks = []
-        for duty in duties:
-            task = asyncio.create_task(self._guarded(duty), name=f"job {duty.job.id}")
-            self._under_way[duty.job.id] = task
-            tasks.append(task)
+        tasks: list[asyncio.Task[int]] = []
+        while (room := STEPS_AT_ONCE - len(self._under_way)) > 0:
+            apart = self._under_way.keys() | self._apart.keys() | set().union(*self._full.values())
+            duties = await tools.calls.write(tools.jobs.take_jobs, tools.worker, tools.clock.unix_ms(), room, apart)
+            for duty in duties:
+                if self._in_lane[duty.lane.id] >= LANE_STEPS:
+                    self._full.setdefault(duty.lane.id, set()).add(duty.job.id)
+                else:
+                    tasks.append(self._begin_step(duty))
+            if len(duties) < room:
+                break
         return tasks
+
+    def _begin_step(self, duty: JobDuty) -> asyncio.Task[int]:
+        task = asyncio.create_task(self._guarded(duty), name=f"job {duty.job.id}")
+        self._under_way[duty.job.id] = task
+        self._in_lane[duty.lane.id] += 1
+        return task
 
     async def _guarded(self, duty: JobDuty) -> int:
         """A job that cannot take its step must not hold up the others."""
@@ -119,6 +132,9 @@ class NativeJobs:
             return 0
         finally:
             self._under_way.pop(job_id, None)
+            self._in_lane[duty.lane.id] -= 1
+            if self._full.pop(duty.lane.id, None) is not None:
+                self._hurry()
         self._faults.pop(job_id, None)
         self._hurry()
         return 1

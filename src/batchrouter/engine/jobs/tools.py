@@ -9,6 +9,7 @@ from batchrouter.domain.shard import Claim, LaneKey, Move
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.engine.spendings import Spendings
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.jobs import JobLedger
@@ -26,6 +27,7 @@ class JobTools:
     clock: Clock
     chance: Chance
     journal: Journal
+    spendings: Spendings
     settings: EngineSettings
     worker: str
     _ours: dict[int, tuple[int, ...]] = field(default_factory=dict)
