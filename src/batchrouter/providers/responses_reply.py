@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batchrouter.providers.codec import dumps
 from batchrouter.providers.responses import ENCRYPTED, Dict, minted
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -66,13 +67,13 @@ def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
             item["encrypted_content"] = blocks
         items.append(item)
     content: list[Dict] = []
-    if said.get("content"):
-        content.append(_text(said, choice))
-    if said.get("refusal"):
-        content.append({"type": "refusal", "refusal": said["refusal"]})
+    if text := _words(said.get("content")):
+        content.append(_text(text, said, choice))
+    if refusal := _words(said.get("refusal")):
+        content.append({"type": "refusal", "refusal": refusal})
     calls = _dicts(said.get("tool_calls"))
     if content or not calls:
-        message = content or [_text({"content": ""}, {})]
+        message = content or [_text("", {}, {})]
         items.append(
             {"type": "message", "id": f"msg_{stem}", "status": status, "role": "assistant", "content": message}
         )
@@ -83,18 +84,30 @@ def _items(choice: Dict, stem: str, status: str, encrypted: bool) -> list[Dict]:
                 "type": "function_call",
                 "id": f"fc_{stem}_{number}",
                 "call_id": call.get("id") or f"call_{stem}_{number}",
-                "name": function.get("name") or "",
-                "arguments": function.get("arguments") or "{}",
+                "name": _words(function.get("name")),
+                "arguments": _arguments(function.get("arguments")),
                 "status": "completed",
             }
         )
     return items
 
 
-def _text(said: Dict, choice: Dict) -> Dict:
+def _words(content: Any) -> str:
+    """A text, or those of its parts (Mistral's models that think answer in parts)."""
+    if isinstance(content, list):
+        return "".join(_words(part.get("text")) for part in _dicts(content) if part.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def _arguments(given: Any) -> str:
+    """JSON as text; some servers write the object itself."""
+    return given if isinstance(given, str) and given else dumps(given or {}).decode()
+
+
+def _text(text: str, said: Dict, choice: Dict) -> Dict:
     return {
         "type": "output_text",
-        "text": said["content"],
+        "text": text,
         "annotations": [
             {"type": "url_citation", **note["url_citation"]}
             for note in _dicts(said.get("annotations"))

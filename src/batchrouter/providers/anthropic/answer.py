@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from batchrouter.domain.outcome import Finish
@@ -28,7 +27,6 @@ _RECORDED = {
 }
 _TIERS = {"standard": "default", "batch": "default", "priority": "priority"}
 _COUNT_MAX = 0xFFFFFFFF  # a record keeps 32 bits
-_fence = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE).fullmatch
 
 
 def is_message(value: Any) -> bool:
@@ -65,7 +63,7 @@ def chat_completion(
         said["content"] = None
     if finish == "content_filter":
         details = message.get("stop_details")
-        said["refusal"] = details.get("explanation") if isinstance(details, dict) else None
+        said["refusal"] = _string(details.get("explanation")) if isinstance(details, dict) else None
     if json_object:
         said["content"] = _without_fence(text)
     if thoughts:
@@ -78,10 +76,10 @@ def chat_completion(
         said["tool_calls"] = calls
     usage = message.get("usage")
     made: Dict = {
-        "id": message.get("id") or "chatcmpl-unknown",
+        "id": _string(message.get("id")) or "chatcmpl-unknown",
         "object": "chat.completion",
         "created": created,
-        "model": message.get("model") or "",
+        "model": _string(message.get("model")) or "",
         "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": finish}],
         "usage": _usage(message),
     }
@@ -126,21 +124,26 @@ def _usage(message: Dict) -> Dict:
 
 def _count(usage: Any, name: str) -> int:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return min(max(value, 0), _COUNT_MAX) if isinstance(value, int) else 0
+    return min(max(value, 0), _COUNT_MAX) if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _text_of(block: Dict) -> str:
-    text = block.get("thinking")
-    return text if isinstance(text, str) else ""
+    return _string(block.get("thinking")) or ""
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _without_fence(text: str) -> str:
     """JSON that was put into a code fence although it was not to be; anything else as it is."""
-    found = _fence(text)
-    if found is None:
+    outer = text.strip()
+    head, line_end, inner = outer.partition("\n")
+    if not line_end or head.strip().lower() not in ("```", "```json") or not inner.endswith("```"):
         return text
+    inner = inner.removesuffix("```").strip()
     try:
-        loads(found[1])
+        loads(inner)
     except (ValueError, RecursionError):
         return text
-    return found[1]
+    return inner

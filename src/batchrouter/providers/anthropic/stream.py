@@ -48,12 +48,16 @@ class _Building:
     def __init__(self) -> None:
         self.message: Dict = {}
         self.blocks: dict[int, Dict] = {}
-        self.pieces: dict[tuple[int, str], list[str]] = {}
+        self.pieces: dict[tuple[int, str], list[Any]] = {}
 
     def start(self, event: Dict) -> None:
+        if self.message:
+            raise ValueError("the stream has two messages")
         self.message = {**event["message"]}
 
     def start_block(self, event: Dict) -> None:
+        if event["index"] in self.blocks:
+            raise ValueError("the stream has two blocks in one place")
         self.blocks[event["index"]] = {**event["content_block"]}
 
     def add(self, event: Dict) -> None:
@@ -66,8 +70,7 @@ class _Building:
         elif kind == "signature_delta":
             self.blocks[index]["signature"] = delta["signature"]
         elif kind == "citations_delta":
-            block = self.blocks[index]
-            block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+            self._pieces(index, "citations").append(delta["citation"])
 
     def change(self, event: Dict) -> None:
         self.message.update(event["delta"])
@@ -76,8 +79,11 @@ class _Building:
 
     def finished(self) -> Dict:
         for (index, member), pieces in self.pieces.items():
-            text = "".join(pieces)
             block = self.blocks[index]
+            if member == "citations":
+                block[member] = [*(block.get(member) or []), *pieces]
+                continue
+            text = "".join(pieces)
             if member != "input":
                 block[member] = (block.get(member) or "") + text
             elif text.strip():
@@ -87,7 +93,7 @@ class _Building:
         self.message["content"] = [self.blocks[index] for index in sorted(self.blocks)]
         return self.message
 
-    def _pieces(self, index: int, member: str) -> list[str]:
+    def _pieces(self, index: int, member: str) -> list[Any]:
         if index not in self.blocks:
             raise KeyError(index)
         return self.pieces.setdefault((index, member), [])
