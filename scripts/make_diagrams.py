@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batchrouter.domain.lane_health import LANE, LaneState
-from batchrouter.domain.lifecycle import BATCH, UPLOAD, BatchState, UploadState
+from batchrouter.domain.lifecycle import BATCH, JOB, UPLOAD, BatchState, JobState, UploadState
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
@@ -40,6 +40,7 @@ DIAGRAMS = {
     "batch": draw(BATCH, BatchState.VALIDATING),
     "upload": draw(UPLOAD, UploadState.PENDING),
     "lane": draw(LANE, LaneState.OPEN),
+    "job": draw(JOB, JobState.INTENDED),
 }
 
 

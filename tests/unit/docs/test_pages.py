@@ -110,7 +110,7 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_the_diagrams_are_what_the_tables_give() -> None:
-    """`python scripts/make_diagrams.py` draws them; all three are in the page."""
+    """`python scripts/make_diagrams.py` draws them; all of them are in the page."""
     page = text(make_diagrams.PAGE)
     assert make_diagrams.drawn(page) == page
     assert all(diagram in page for diagram in make_diagrams.DIAGRAMS.values())
