@@ -66,8 +66,8 @@ def test_cutting_loses_no_line_and_keeps_every_limit(
 def test_a_twentieth_of_each_limit_stays_in_hand_and_the_tighter_token_limit_holds() -> None:
     """Providers count in their own way."""
     facts = NativeFacts(max_requests=1000, max_bytes=2000, enqueued_tokens=100)
-    assert job_limits(facts) == (950, 1900, 95)
-    assert job_limits(facts, 60) == (950, 1900, 57)
+    assert job_limits(facts) == JobLimits(950, 1900, 95)
+    assert job_limits(facts, 60) == JobLimits(950, 1900, 57)
     assert job_limits(NativeFacts(max_requests=1000, max_bytes=2000), 60).tokens == 57
     assert job_limits(NativeFacts()).tokens is None
 
@@ -81,6 +81,16 @@ def test_what_is_under_way_leaves_less_room_and_a_full_lane_says_why() -> None:
     assert "950 enqueued tokens" in (room_of(facts, Enqueued(1, 10, 950)).why or "")
     assert "2 jobs" in (room_of(facts, Enqueued(2, 10, 0)).why or "")
     assert room_of(NativeFacts(), Enqueued(500, 10**6, 10**9)).why is None
+
+
+def test_a_job_ends_where_the_money_does() -> None:
+    """And says so; other limits do not."""
+    cut = JobCut(JobLimits(10, 100_000, None, nano=100))
+    assert cut.take([5, 5, 5], [1, 1, 1], [40, 60, 1]) == 2
+    assert (cut.nano, cut.poor) == (100, True)
+    other = JobCut(JobLimits(1, 100_000, None, nano=100))
+    assert other.take([5, 5], [1, 1], [40, 60]) == 1
+    assert not other.poor
 
 
 def test_a_small_gap_is_not_worth_a_job_that_leaves_lines_behind() -> None:
