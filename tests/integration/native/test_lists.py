@@ -157,7 +157,7 @@ async def test_mistrals_list_is_asked_from_the_first_try_on() -> None:
         assert found is not None
         assert found.ext_id == "j"
         assert [asked.path for asked in provider.asked] == [
-            f"/v1/batch/jobs?page_size=100&order_by=-created&created_after=2023-11-14T21%3A58%3A20%2B00%3A00&page={page}"
+            f"/v1/batch/jobs?page_size=100&order_by=-created&created_after=2023-11-13T22%3A13%3A20%2B00%3A00&page={page}"
             for page in (0, 1)
         ]
         await api.aclose()

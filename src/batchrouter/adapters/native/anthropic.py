@@ -14,7 +14,7 @@ from batchrouter.adapters.native.body import listed
 from batchrouter.adapters.native.caller import Caller
 from batchrouter.adapters.native.ending import cancelled, deleted
 from batchrouter.adapters.native.files import part
-from batchrouter.adapters.native.job_object import time_ms
+from batchrouter.adapters.native.job_object import count_of, is_id
 from batchrouter.adapters.native.search import PAGE, Page, newest_first
 from batchrouter.domain.job import JobPhase, Seen
 from batchrouter.errors import NativeUnknown
@@ -41,11 +41,10 @@ class AnthropicBatches:
     async def find(self, draft: JobDraft, apart: frozenset[str]) -> Seen | None:
         what = f"{self._caller.host}: the list of jobs"
         likely: list[tuple[int, Seen]] = []
-        async for job in newest_first(lambda after: self._page(after, what), draft.sent_ms):
+        async for job, made_ms in newest_first(lambda after: self._page(after, what), draft.sent_ms):
             seen = seen_of(job, what)
             if seen.total == draft.lines and seen.ext_id not in apart:
-                created_ms = time_ms(job.get("created_at")) or draft.sent_ms
-                likely.append((abs(created_ms - draft.sent_ms), seen))
+                likely.append((0 if made_ms is None else abs(made_ms - draft.sent_ms), seen))
         return min(likely, key=lambda each: each[0])[1] if likely else None
 
     async def look(self, ext_id: str, data: Mapping[str, str]) -> Seen:
@@ -77,17 +76,19 @@ class AnthropicBatches:
 
     async def _page(self, after: str | None, what: str) -> Page:
         query = f"?limit={PAGE}" + (f"&after_id={part(after)}" if after else "")
-        reply = (await self._caller.ask("GET", f"{_BATCHES}{query}", what)).json(what)
+        answer = await self._caller.ask("GET", f"{_BATCHES}{query}", what)
+        reply = answer.json(what)
         if not isinstance(reply, dict) or not isinstance(reply.get("data"), list):
             raise NativeUnknown(f"{what} was answered with something that is no list")
-        return Page.of(reply["data"], "created_at", reply.get("last_id") if reply.get("has_more") else None)
+        further = reply.get("last_id") if reply.get("has_more") else None
+        return Page.of(reply["data"], "created_at", further, self._caller.ahead_ms(answer))
 
 
 def seen_of(job: Any, what: str) -> Seen:
     counts = job.get("request_counts") if isinstance(job, dict) else None
-    if not isinstance(counts, dict) or not isinstance(job.get("id"), str):
+    if not isinstance(counts, dict) or not is_id(job.get("id")):
         raise NativeUnknown(f"{what} was answered with something that is no job")
-    numbers = {name: count for name, count in counts.items() if isinstance(count, int)}
+    numbers = {name: count_of(count) for name, count in counts.items()}
     return Seen(
         ext_id=job["id"],
         phase=PHASES.get(str(job.get("processing_status")), JobPhase.RUNNING),

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -120,6 +121,15 @@ class Caller:
             async with asyncio.timeout(self._patience.reply_s):
                 reply = await self._open(method, self._absolute(url), headers, data)
                 return await self._whole(reply, what, takes)
+
+    def ahead_ms(self, answer: Answer) -> int:
+        """How far the clock of who answered is before ours, by the head of the reply (RFC 9110, 6.6.1); 0 where it
+        tells nothing. It counts seconds, and the way here took some, too."""
+        try:
+            told = parsedate_to_datetime(answer.headers.get("date", ""))
+        except ValueError:
+            return 0
+        return int(told.timestamp() * 1000) - self.clock.unix_ms()
 
     async def upload(
         self, method: str, url: str, what: str, body: LinesBody, headers: Mapping[str, str], *, known: bool = True

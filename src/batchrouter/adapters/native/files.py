@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from batchrouter.adapters.native.body import form
 from batchrouter.adapters.native.caller import Caller
+from batchrouter.adapters.native.job_object import is_id
 from batchrouter.errors import NativeRefused, NativeUnknown
 from batchrouter.ports.native import JobDraft
 
@@ -89,7 +90,7 @@ def file_of(reply: Any, what: str) -> FileSeen:
         if isinstance(file, dict):
             file_id = file.get("id") or file.get("name")
             name = file.get("filename") or file.get("displayName")
-            if file_id and isinstance(file_id, str):
+            if is_id(file_id):
                 status = str(file.get("status") or file.get("state") or "").lower()
                 return FileSeen(file_id, name if isinstance(name, str) else None, status)
     raise NativeUnknown(f"{what} was answered with something that is no file")

@@ -6,10 +6,12 @@ the files were named. Together: words in capitals, ISO times, no counts (togethe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
+from batchrouter.adapters.native.refusal import CODE
 from batchrouter.domain.job import JobPhase, NativeFacts, Seen
 from batchrouter.errors import NativeUnknown
 
@@ -33,8 +35,19 @@ PHASES = {
 _OURS = {phase.value: phase for phase in JobPhase}
 
 
+_ID = re.compile(r"[!-~]{1,512}")
+_ADDRESSES, _ADDRESS_MAX = ("http://", "https://"), 8192
+_COUNT_MAX = 1_000_000_000
+"""No job has as many lines, and every store can hold it."""
+
+
 def is_job(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("id"), str) and isinstance(value.get("status"), str)
+    return isinstance(value, dict) and is_id(value.get("id")) and isinstance(value.get("status"), str)
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a name that a provider gave can be kept and asked for; no vendor's has other characters."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def seen_of(job: Any, facts: NativeFacts, data: Mapping[str, str], now_ms: int, what: str) -> Seen:
@@ -46,7 +59,7 @@ def seen_of(job: Any, facts: NativeFacts, data: Mapping[str, str], now_ms: int, 
     word = word.lower()
     counts = _object(job.get("request_counts"))
     completed, failed, total = (count_of(counts.get(name)) for name in ("completed", "failed", "total"))
-    files = {name: job[name] for name in FILES if isinstance(job.get(name), str) and job[name]}
+    files = {name: job[name] for name in FILES if is_file(job.get(name))}
     results = len(files.keys() & {"output_file_id", "error_file_id"})
     code = reason = None
     refused = word == "failed" and not results and completed == 0
@@ -69,6 +82,11 @@ def seen_of(job: Any, facts: NativeFacts, data: Mapping[str, str], now_ms: int, 
         reason=reason,
         data={**data, **files},
     )
+
+
+def is_file(value: object) -> TypeGuard[str]:
+    """A file's id; SiliconFlow names an address instead, which is longer."""
+    return is_id(value) or (isinstance(value, str) and len(value) <= _ADDRESS_MAX and value.startswith(_ADDRESSES))
 
 
 def tag_of(job: Mapping[str, Any]) -> str | None:
@@ -101,7 +119,7 @@ def _refusal(job: Mapping[str, Any]) -> tuple[str, str]:
     errors = [each for each in _list(_object(job.get("errors")).get("data")) if isinstance(each, dict)]
     first = errors[0] if errors else {}
     code = first.get("code")
-    code = code if isinstance(code, str) and code else "failed"
+    code = code if isinstance(code, str) and CODE.fullmatch(code) else "failed"
     line = first.get("line")
     where = f" at line {line}" if isinstance(line, int) else ""
     more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
@@ -118,4 +136,4 @@ def _list(value: object) -> list[Any]:
 
 def count_of(value: object) -> int:
     """A count as a provider tells it; 0 for anything that is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, _COUNT_MAX) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

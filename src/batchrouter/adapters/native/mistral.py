@@ -15,13 +15,15 @@ from urllib.parse import quote
 from batchrouter.adapters.native.caller import Caller
 from batchrouter.adapters.native.ending import cancelled, certain, deleted
 from batchrouter.adapters.native.files import Files, part
-from batchrouter.adapters.native.job_object import TAG, count_of, tag_of
-from batchrouter.adapters.native.search import PAGE, SLACK_MS, Page, newest_first
+from batchrouter.adapters.native.job_object import TAG, count_of, is_file, is_job, tag_of
+from batchrouter.adapters.native.search import PAGE, Page, newest_first
 from batchrouter.domain.job import JobPhase, NativeFacts, Seen
 from batchrouter.errors import NativeRefused, NativeUnknown
 from batchrouter.ports.native import JobDraft
 
 _JOBS = "/batch/jobs"
+_LIST_SINCE_MS = 86_400_000
+"""How far its clock may be behind ours, which is known only from its reply."""
 _INPUT, _RESULTS = "input_file", ("output_file", "error_file")
 PHASES = {
     "QUEUED": JobPhase.RUNNING,
@@ -66,10 +68,10 @@ class MistralJobs:
 
     async def find(self, draft: JobDraft, apart: frozenset[str]) -> Seen | None:
         what = f"{self._caller.host}: the list of jobs"
-        since = datetime.fromtimestamp((draft.sent_ms - SLACK_MS) / 1000, UTC).isoformat()
+        since = datetime.fromtimestamp((draft.sent_ms - _LIST_SINCE_MS) / 1000, UTC).isoformat()
         query = f"?page_size={PAGE}&order_by=-created&created_after={quote(since)}"
         async with aclosing(newest_first(lambda after: self._page(query, after, what), draft.sent_ms)) as jobs:
-            async for job in jobs:
+            async for job, _ in jobs:
                 if tag_of(job) == draft.tag and job["id"] not in apart:
                     return seen_of(job, what)
         return None
@@ -102,22 +104,24 @@ class MistralJobs:
 
     async def _page(self, query: str, after: str | None, what: str) -> Page:
         number = int(after or 0)
-        reply = (await self._caller.ask("GET", f"{_JOBS}{query}&page={number}", what)).json(what)
+        answer = await self._caller.ask("GET", f"{_JOBS}{query}&page={number}", what)
+        reply = answer.json(what)
         if not isinstance(reply, dict) or not isinstance(reply.get("data"), list | None):
             raise NativeUnknown(f"{what} was answered with something that is no list")
         jobs = reply.get("data") or []
-        return Page.of(jobs, "created_at", str(number + 1) if len(jobs) >= PAGE else None)
+        further = str(number + 1) if len(jobs) >= PAGE else None
+        return Page.of(jobs, "created_at", further, self._caller.ahead_ms(answer))
 
 
 def seen_of(job: Any, what: str) -> Seen:
-    if not isinstance(job, dict) or not isinstance(job.get("id"), str) or not isinstance(job.get("status"), str):
+    if not is_job(job):
         raise NativeUnknown(f"{what} was answered with something that is no job")
     word = job["status"]
     completed, failed = count_of(job.get("succeeded_requests")), count_of(job.get("failed_requests"))
-    data = {name: job[name] for name in _RESULTS if isinstance(job.get(name), str) and job[name]}
+    data = {name: job[name] for name in _RESULTS if is_file(job.get(name))}
     refused = word == "FAILED" and not data and completed == 0
     inputs = job.get("input_files")
-    if isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
+    if isinstance(inputs, list) and inputs and is_file(inputs[0]):
         data[_INPUT] = inputs[0]
     phase = PHASES.get(word, JobPhase.RUNNING)
     return Seen(

@@ -55,7 +55,7 @@ class OpenAIBatches:
     async def find(self, draft: JobDraft, apart: frozenset[str]) -> Seen | None:
         what = f"{self._caller.host}: the list of jobs"
         async with aclosing(newest_first(lambda after: self._page(after, what), draft.sent_ms)) as jobs:
-            async for job in jobs:
+            async for job, _ in jobs:
                 if job["id"] not in apart and await self._is(job, draft):
                     return self._seen(job, {}, what)
         return None
@@ -90,13 +90,15 @@ class OpenAIBatches:
 
     async def _page(self, after: str | None, what: str) -> Page:
         query = f"?limit={PAGE}" + (f"&after={part(after)}" if after else "")
-        reply = (await self._caller.ask("GET", f"/batches{query}", what)).json(what)
+        answer = await self._caller.ask("GET", f"/batches{query}", what)
+        reply, ahead_ms = answer.json(what), self._caller.ahead_ms(answer)
         if isinstance(reply, list):
-            return Page.of([self._unwrapped(job) for job in reply], "created_at", None)
+            return Page.of([self._unwrapped(job) for job in reply], "created_at", None, ahead_ms)
         if not isinstance(reply, dict) or not isinstance(reply.get("data"), list | None):
             raise NativeUnknown(f"{what} was answered with something that is no list")
         jobs = [self._unwrapped(job) for job in reply.get("data") or []]
-        return Page.of(jobs, "created_at", reply.get("last_id") if reply.get("has_more") else None)
+        further = reply.get("last_id") if reply.get("has_more") else None
+        return Page.of(jobs, "created_at", further, ahead_ms)
 
     async def _is(self, job: dict[str, Any], draft: JobDraft) -> bool:
         tag = tag_of(job)

@@ -16,7 +16,8 @@ from batchrouter.errors import NativeRefused
 
 ERROR_MAX_BYTES = 64 * 1024
 """So much of an error reply is read."""
-_CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
+CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
+"""What is fit to be shown."""
 
 
 class _Error(msgspec.Struct):
@@ -64,6 +65,6 @@ def error_code(status: int, body: bytes) -> str | None:
     # A code that only repeats the status tells less than the words beside it (vLLM, Google).
     code = None if error.code is None or str(error.code) == str(status) else str(error.code)
     for each in (details, code, error.status, error.type):
-        if isinstance(each, str) and _CODE.fullmatch(each):
+        if isinstance(each, str) and CODE.fullmatch(each):
             return each
     return None
