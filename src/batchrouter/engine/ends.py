@@ -71,7 +71,9 @@ class LineEnds:
         card, held = self._card, line.held
         cost_nano = UNKNOWN if card is None else card.cost(reply.tokens, reply.cache_writes)
         text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self._lane_id, now_s)
-        self._finish(line, text, fields, reply.model, cost_nano)
+        self._settle(line, text, fields, reply.model, cost_nano)
+        if line.more is not None:
+            _charge(line, cost_nano)
         if held.unproved:
             self._prove(held)
         self._pump_soon()
@@ -193,9 +195,7 @@ class LineEnds:
     def _finish(self, line: LineCall, text: bytes, fields: Fields, model: str | None, cost_nano: int) -> None:
         """As `_settle`, for a line that was sent."""
         self._settle(line, text, fields, model, cost_nano)
-        if line.more is not None and line.held.batch.spend is not None:
-            _give_back(line)
-            line.held.batch.spend.spend(cost_nano)
+        _charge(line, cost_nano)
 
     def _settle(self, line: LineCall, text: bytes, fields: Fields, model: str | None, cost_nano: int) -> None:
         """The line is done: its bytes go over to the journal."""
@@ -209,6 +209,13 @@ class LineEnds:
         self._loader.bytes -= line.taken
         if not batch.open:
             self._journal.flush(batch.id)
+
+
+def _charge(line: LineCall, cost_nano: int) -> None:
+    """What the line cost is spent, in the place of what was reserved for it."""
+    if line.held.batch.spend is not None:
+        _give_back(line)
+        line.held.batch.spend.spend(cost_nano)
 
 
 def _give_back(line: LineCall) -> None:
