@@ -157,6 +157,11 @@ class Limiter:
             at_s = max(at_s, self._gates.ready_at(now_s))
         return at_s if at_s > now_s else None
 
+    @property
+    def in_outage(self) -> bool:
+        """Whether refusal has followed refusal, with no answer since."""
+        return self._gates.in_outage
+
     def on_sent(self, now_s: float, tokens_estimate: int = 0) -> int:
         """A call goes out now; returns its number, for `on_end`."""
         in_flight = self.in_flight + 1

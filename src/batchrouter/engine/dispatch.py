@@ -13,19 +13,21 @@ from functools import partial
 
 from batchrouter.domain.fair_share import pick_shards
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
-from batchrouter.domain.shard import Claim, Lane, LaneMode, Load, Settled, WaitingGroup
+from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
+from batchrouter.engine.lane_rows import LaneRows
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.moving import Mover
+from batchrouter.engine.runners import LaneMeans, Runners
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import BatchRouterError, ConfigError
+from batchrouter.errors import BatchRouterError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
@@ -81,9 +83,7 @@ class Dispatcher:
         self._inputs = Inputs(blobs)
         self.journal = Journal(ledger, calls, blobs, clock, self._budget, settings, worker, self._on_settled)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
-        self._lanes: dict[int, Lane] = {}
-        self._noted: dict[int, Lane] = {}
-        self._runners: dict[int, LaneRunner] = {}
+        self.lanes = Runners(LaneRows(ledger, calls), clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
@@ -104,7 +104,7 @@ class Dispatcher:
         return self._traffic.in_flight
 
     def pump_all(self) -> None:
-        for runner in self._runners.values():
+        for runner in self.lanes.values():
             runner.pump()
 
     # --- claiming ---------------------------------------------------------------------------------------------------
@@ -117,15 +117,19 @@ class Dispatcher:
         now_ms, now_s = self._clock.unix_ms(), self._clock.mono_s()
         self._set_aside = {batch_id: until_s for batch_id, until_s in self._set_aside.items() if until_s > now_s}
         groups = await self._calls.read(self._ledger.waiting, now_ms)
+        for batch in self._batches.values():
+            batch.waiting = 0
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
+            if group.batch_id in self._batches:
+                self._batches[group.batch_id].waiting += group.lines
             if group.deadline_ms > now_ms and group.batch_id not in self._set_aside:
                 by_lane.setdefault(group.lane_id, []).append(group)
-        for lane_id, each in self._runners.items():
-            each.more_waiting = lane_id in by_lane
+        for each in self.lanes.values():
+            each.more_waiting = each.lane.id in by_lane
         claimed = 0
         for lane_id, waiting in by_lane.items():
-            runner = await self._runner(lane_id)
+            runner = await self.lanes.get(lane_id)
             if runner is not None:
                 claimed += await self._claim_for(runner, waiting)
         return claimed
@@ -172,7 +176,14 @@ class Dispatcher:
 
     async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
         """Take in shards of one batch; returns how many could be. What cannot be read goes back to the store."""
-        batch = self._batch_of(claims[0], await self._spendings.of(claims[0]))
+        try:
+            spend = await self._spendings.of(claims[0])
+        except BatchRouterError as error:
+            for claim in claims:
+                self._turn_away(claim, error)
+            await self._give_back()
+            return 0
+        batch = self._batch_of(claims[0], spend)
         # All are counted before the first wait, so that the batch is not taken for finished here meanwhile.
         batch.open += sum(claim.pending.bit_count() for claim in claims)
         accepted = 0
@@ -181,12 +192,15 @@ class Dispatcher:
                 await runner.accept(claim, batch)
                 accepted += 1
             except BatchRouterError as error:
-                log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
                 batch.open -= claim.pending.bit_count()
-                self._unloaded.append((claim.shard_id, claim.epoch))
-                self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
+                self._turn_away(claim, error)
         await self._give_back()
         return accepted
+
+    def _turn_away(self, claim: Claim, error: BatchRouterError) -> None:
+        log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
+        self._unloaded.append((claim.shard_id, claim.epoch))
+        self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
 
     def _batch_of(self, claim: Claim, spend: Spend | None) -> BatchRun:
         batch = self._batches.get(claim.batch_id)
@@ -201,27 +215,14 @@ class Dispatcher:
             await self._calls.write(self._ledger.release, self._worker, tuple(self._unloaded))
             self._unloaded.clear()
 
-    async def _runner(self, lane_id: int) -> LaneRunner | None:
-        runner = self._runners.get(lane_id)
-        if runner is not None:
-            return runner
-        lane = self._lanes.get(lane_id)
-        if lane is None:
-            self._lanes = {lane.id: lane for lane in await self._calls.read(self._ledger.lanes)}
-            lane = self._lanes[lane_id]
-        if lane.key.mode is LaneMode.BATCH:
-            return None
-        try:
-            setup = self._upstreams.lane(lane.key)
-        except ConfigError as error:
-            await self._note(replace(lane, state="paused", reason=str(error), until_ms=None))
-            return None
-        runner = LaneRunner(
-            lane,
-            setup,
-            await self._upstreams.card(lane.key),
+    def _make(self, means: LaneMeans) -> LaneRunner:
+        return LaneRunner(
+            means.lane,
+            means.setup,
+            means.card,
             self._upstreams.fallbacks,
             self._settings,
+            rate=means.rate,
             inputs=self._inputs,
             journal=self.journal,
             mover=self._mover,
@@ -232,8 +233,6 @@ class Dispatcher:
             gate=self,
             on_hungry=self._hungry,
         )
-        self._runners[lane_id] = runner
-        return runner
 
     # --- what becomes of batches ------------------------------------------------------------------------------------
 
@@ -264,7 +263,7 @@ class Dispatcher:
         self._mover.drop(batch)
         if batch.timer is not None:
             batch.timer.cancel()
-        for runner in self._runners.values():
+        for runner in self.lanes.values():
             runner.drop(batch_id)
 
     def _await_deadline(self, batch: BatchRun) -> None:
@@ -289,7 +288,7 @@ class Dispatcher:
     def loads(self) -> list[Load]:
         ahead_s = self._clock.unix_ms() / 1000 - self._clock.mono_s()
         told: list[Load] = []
-        for runner in self._runners.values():
+        for runner in self.lanes.values():
             loads, pauses = runner.loads(), runner.pauses()
             for batch_id in {**loads, **pauses}:
                 flying, waiting = loads.get(batch_id, (0, 0))
@@ -301,40 +300,6 @@ class Dispatcher:
                 told.append(load)
         return told
 
-    async def note_lanes(self) -> int:
-        """Write down what changed of the lanes since the last time; returns how many rows did."""
-        now_s, now_ms = self._clock.mono_s(), self._clock.unix_ms()
-        changed = []
-        for runner in self._runners.values():
-            pool = runner.pool
-            until_s = pool.until_s
-            until_ms = None if until_s is None or until_s == float("-inf") else now_ms + int((until_s - now_s) * 1000)
-            noted = self._noted.get(runner.lane.id)
-            if until_ms is not None and noted is not None and noted.until_ms is not None:
-                # A wait that is told anew with each reply, or whose milliseconds are rounded otherwise, is not news.
-                until_ms = noted.until_ms if abs(until_ms - noted.until_ms) < 1000 else until_ms
-            lane = replace(
-                runner.lane,
-                state=pool.state.value,
-                reason=pool.reason,
-                until_ms=until_ms,
-                limit=pool.limit,
-            )
-            if lane != noted:
-                changed.append(lane)
-        if changed:
-            await self._calls.write(self._ledger.note_lanes, changed)
-            for lane in changed:
-                _tell(lane, self._noted.get(lane.id))
-                self._noted[lane.id] = lane
-        return len(changed)
-
-    async def _note(self, lane: Lane) -> None:
-        if self._noted.get(lane.id) != lane:
-            await self._calls.write(self._ledger.note_lanes, [lane])
-            _tell(lane, self._noted.get(lane.id))
-            self._noted[lane.id] = lane
-
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def drain(self, grace_s: float) -> None:
@@ -343,8 +308,7 @@ class Dispatcher:
         until_s = self._clock.mono_s() + grace_s
         while self.in_flight and self._clock.mono_s() < until_s:
             await self._clock.sleep(0.05)
-        for runner in self._runners.values():
-            await runner.aclose()
+        await self.lanes.aclose()
         flushing = asyncio.ensure_future(self.journal.drain_all())
         patience = asyncio.ensure_future(self._clock.sleep(LAST_FLUSH_S))
         await asyncio.wait({flushing, patience}, return_when=asyncio.FIRST_COMPLETED)
@@ -357,20 +321,6 @@ class Dispatcher:
     async def aclose(self) -> None:
         """End everything at once; what is not yet settled will be sent again."""
         self._stopping = True
-        for runner in self._runners.values():
-            await runner.aclose()
+        await self.lanes.aclose()
         await self._mover.aclose()
         await self.journal.aclose()
-
-
-def _tell(lane: Lane, before: Lane | None) -> None:
-    """Into the log, when the lane's state is another than before."""
-    name = f"{lane.key.provider}/{lane.key.model}"
-    if lane.state == ("open" if before is None else before.state):
-        if lane.state == "open" and lane.reason != (None if before is None else before.reason):
-            log.warning("lane %s: %s", name, lane.reason or "all its keys work again")
-        return
-    if lane.state == "open":
-        log.info("lane %s is open again", name)
-    else:
-        log.warning("lane %s is %s until %s (unix ms): %s", name, lane.state, lane.until_ms, lane.reason)

@@ -104,12 +104,12 @@ class LineEnds:
             if kind is Kind.BUSY and retry_after_s is not None:
                 health.on_wait(now_s + retry_after_s, now_s, reason)
                 member.limiter.pause_until(now_s + retry_after_s)
-            self._release(line)
+            self.release(line)
             held.tries[place] = step.tries
             self._later.add(step.at_s, held, place)
         elif isinstance(step, PauseLane):
             health.on_lane_down(step.reason, sent_s, now_s, step.until_s, step.certain)
-            self._release(line)
+            self.release(line)
             held.tries[place] = step.tries
             if others:
                 self._loader.queue.put_back(held, place)
@@ -147,10 +147,17 @@ class LineEnds:
             error = ReplyBroken("it could not be read")
             self._finish(line, *of_error(line, error, self._lane_id, now_s), None, self._free)
             return
-        self._release(line)
+        self.release(line)
         held.tries[place] = tries
         backoff_s = min(self._retry.backoff_s * 2.0**tries.counted, self._retry.backoff_max_s)
         self._later.add(now_s + backoff_s, held, place)
+
+    def release(self, line: LineCall) -> None:
+        """The call has ended and the line has not: it gives back its bytes, and what it might have cost."""
+        line.held.attempts[line.place] = line.attempts
+        self._loader.release(line)
+        if line.more is not None:
+            _give_back(line)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +182,7 @@ class LineEnds:
         lane = line.held.next_lane(line.place)
         if lane is None or not moves_on(kind, status, code):
             return False
-        self._release(line)
+        self.release(line)
         self._mover.move(line.held, line.place, lane)
         return True
 
@@ -184,13 +191,6 @@ class LineEnds:
         held.unproved = False
         if held.share.first.on_success():
             log.info("%s goes on in lane %s: a line was answered", held.batch.id, self._name)
-
-    def _release(self, line: LineCall) -> None:
-        """The call has ended and the line has not: it gives back its bytes, and what it might have cost."""
-        line.held.attempts[line.place] = line.attempts
-        self._loader.release(line)
-        if line.more is not None:
-            _give_back(line)
 
     def _finish(self, line: LineCall, text: bytes, fields: Fields, model: str | None, cost_nano: int) -> None:
         """As `_settle`, for a line that was sent."""

@@ -26,8 +26,9 @@ _LAST = -1
 class BatchRun:
     """One batch as this worker sees it, over all lanes.
 
-    `open` counts lines that are claimed and not yet handed to the journal. `deadline_s` is monotonic. `dropped`: the
-    batch is closing; whoever still waits for something of it must let go. `spend` is there for a batch with a limit.
+    `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
+    round of claims. `deadline_s` is monotonic. `dropped`: the batch is closing; whoever still waits for something of it
+    must let go. `spend` is there for a batch with a limit.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class BatchRun:
         "spend",
         "tenant_id",
         "timer",
+        "waiting",
         "weight",
     )
 
@@ -56,6 +58,7 @@ class BatchRun:
         self.prefix = id_prefix(claim.batch_id)
         self.input_keys = (claim.input_blob_key, claim.input_index_key)
         self.open = 0
+        self.waiting = 0
         self.dropped = False
         self.spend = spend
 

@@ -21,6 +21,7 @@ from batchrouter.engine.held import BatchRun, Held, Share
 from batchrouter.engine.held_back import HeldBack
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.later import Later
+from batchrouter.engine.leaving import Leaving
 from batchrouter.engine.line_call import LineCall
 from batchrouter.engine.loader import Loader
 from batchrouter.engine.member import MemberAtWork
@@ -37,8 +38,6 @@ from batchrouter.ports.clock import Chance, Clock, Timer
 LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
 """Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
-MOVE_EVERY_S = 1.0
-"""How often a lane that cannot serve is looked through for lines that can go elsewhere."""
 
 
 class LaneRunner:
@@ -50,6 +49,7 @@ class LaneRunner:
         fallbacks: Callable[[str, str], Sequence[Resolved]],
         settings: EngineSettings,
         *,
+        rate: float,
         inputs: Inputs,
         journal: Journal,
         mover: Mover,
@@ -64,7 +64,6 @@ class LaneRunner:
         self.more_waiting = True
         """Whether the last round of claims left something; without it, hunger is not worth another round."""
         self._pause_after = settings.pause_after_failures
-        self._mover = mover
         self._budget = budget
         self._traffic = traffic
         self._clock = clock
@@ -77,7 +76,6 @@ class LaneRunner:
         self._timer: Timer | None = None
         self._timer_s = 0.0
         self._pump_due = False
-        self._move_s = 0.0
         self._call_soon = asyncio.get_running_loop().call_soon
         self._rate = SendRate(clock.mono_s())
         self.loader = Loader(lane.key, setup.members[0].wire, card, fallbacks, inputs, budget)
@@ -111,6 +109,16 @@ class LaneRunner:
                 )
                 for member in setup.members
             )
+        )
+        self._leaving = Leaving(
+            lane.key,
+            self.pool,
+            self.loader,
+            self._later,
+            mover,
+            self._end_calls,
+            rate=rate,
+            margin_s=settings.overtake_margin_s,
         )
         self._tell_time(clock.mono_s())
 
@@ -168,7 +176,7 @@ class LaneRunner:
         if share is None:
             share = self._shares[batch.id] = Share(batch, self._pause_after)
         await self.loader.accept(claim, share)
-        self._move_s = 0.0
+        self._leaving.soon()
 
     def drop(self, batch_id: str) -> None:
         """Forget the batch: sockets of its calls are closed, nothing of it is sent or journaled any more."""
@@ -176,11 +184,17 @@ class LaneRunner:
         self.loader.drop(batch_id)
         self._later.drop(batch_id)
         self._held_back.drop(batch_id)
-        now_s = self._clock.mono_s()
-        for line in [line for line in self._flying if line.held.batch.id == batch_id]:
-            line.owner.forget(line, now_s)
-            self.loader.release(line)
+        self._end_calls(batch_id)
         self.pump()
+
+    def _end_calls(self, batch_id: str) -> list[tuple[Held, int]]:
+        """Nobody hears of those that are under way any more; returns their lines."""
+        now_s = self._clock.mono_s()
+        lines = [line for line in self._flying if line.held.batch.id == batch_id]
+        for line in lines:
+            line.owner.forget(line, now_s)
+            self._ends.release(line)
+        return [(line.held, line.place) for line in lines]
 
     async def aclose(self) -> None:
         if self._timer is not None:
@@ -224,8 +238,7 @@ class LaneRunner:
                     only.send(line, now_s)
         else:
             self._spread(now_s)
-        if now_s >= self._move_s and not self.pool.open:
-            self._move_on(now_s)
+        self._leaving.look(self._shares.values(), now_s)
         short = len(ready) < self._ready_low()
         # Without room nothing is loaded: whoever gives bytes back has all lanes pumped.
         if short and queue.count and self._loading is None and loader.has_room():
@@ -347,27 +360,3 @@ class LaneRunner:
             unread.extend(self.loader.queue.take_all(batch_id))
         for held, place in unread:
             self._later.add(at_s, held, place)
-
-    # --- leaving --------------------------------------------------------------------------------------------------
-
-    def _move_on(self, now_s: float) -> None:
-        """If no member can serve: whatever has another lane to go to goes there, apart from calls under way."""
-        if not self.pool.gives_up(now_s):
-            return
-        self._move_s = now_s + MOVE_EVERY_S
-        for batch_id, share in self._shares.items():
-            if share.leads_on:
-                lines = [*self.loader.take_back(batch_id), *share.aside]
-                share.aside.clear()
-                for held, place in lines:
-                    if not self._leave(held, place):
-                        self.loader.queue.put_back(held, place)
-        for held, place in self._later.take(lambda held, place: held.next_lane(place) is not None):
-            self._leave(held, place)
-
-    def _leave(self, held: Held, place: int) -> bool:
-        lane = held.next_lane(place)
-        if lane is None:
-            return False
-        self._mover.move(held, place, lane)
-        return True

@@ -52,6 +52,11 @@ class Pool:
             return self.only.next_s(now_s)
         return min((at_s for member in self.members if (at_s := member.next_s(now_s)) is not None), default=None)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether nobody is answered at the moment: each member waits, cannot be reached, or is refused everything."""
+        return all(not member.health.open or member.limiter.in_outage for member in self.members)
+
     def gives_up(self, now_s: float) -> bool:
         """Whether lines that can be run elsewhere should leave: no member can serve them."""
         return all(member.health.gives_up(now_s) for member in self.members)

@@ -288,7 +288,7 @@ class Worker:
         """Once a second: the loop is alive, and this is what it has and what it learnt."""
         self._lease.tick(self.dispatcher.loads())
         self.dispatcher.pump_all()
-        return await self.dispatcher.note_lanes() + await self.jobs.lanes.note()
+        return await self.dispatcher.lanes.note() + await self.jobs.lanes.note()
 
     # --- the loops ----------------------------------------------------------------------------------------------------
 

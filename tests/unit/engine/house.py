@@ -592,7 +592,7 @@ class House:
         assert dispatcher._batches == {}
         assert dispatcher.journal._batches == {}
         assert dispatcher._mover._leaving == {}
-        for runner in dispatcher._runners.values():
+        for runner in dispatcher.lanes.values():
             assert runner.loader.bytes == 0
             assert {member.limiter.in_flight for member in runner.pool.members} == {0}
             assert runner.in_flight == runner.retrying == runner.loader.queue.count == 0

@@ -80,7 +80,7 @@ async def test_a_hundred_batches_share_a_lane_and_all_end() -> None:
 
     def all_final() -> bool:
         nonlocal most
-        most = max([most, *(len(runner.held_lines()) for runner in house.living.dispatcher._runners.values())])
+        most = max([most, *(len(runner.held_lines()) for runner in house.living.dispatcher.lanes.values())])
         return all(house.batch(batch_id).state in BATCH_FINAL for batch_id in batch_ids)
 
     await house.run_until(all_final)

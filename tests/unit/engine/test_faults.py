@@ -118,7 +118,7 @@ async def test_a_reply_counts_while_it_comes() -> None:
     batch_id = await house.create(chat(20))
     await house.run_for(0.1)
     dispatcher = house.living.dispatcher
-    runner = next(iter(dispatcher._runners.values()))
+    runner = next(iter(dispatcher.lanes.values()))
     lines = list(runner._flying)
     before = dispatcher._budget.used
     lines[0].on_chunk(b"x" * 200_000)

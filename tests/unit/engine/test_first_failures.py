@@ -109,7 +109,7 @@ async def test_a_paused_batch_claims_no_more_than_it_has(monkeypatch: pytest.Mon
     await house.new_worker()
     batch_id = await house.create(chat(2000))
     await house.run_for(3600)
-    (runner,) = house.living.dispatcher._runners.values()
+    (runner,) = house.living.dispatcher.lanes.values()
     assert len(runner._shares[batch_id].aside) <= 300
     assert len(house.log) < 60
 

@@ -183,6 +183,6 @@ async def test_a_restart_begins_with_each_key_at_its_part_of_what_was_learnt() -
     await house.bury()
     await house.new_worker()
     await house.turn()
-    (runner,) = house.living.dispatcher._runners.values()
+    (runner,) = house.living.dispatcher.lanes.values()
     assert [member.limiter.limit for member in runner.pool.members] == [32, 32]
     await house.run(batch_id)

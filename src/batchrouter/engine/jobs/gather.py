@@ -67,7 +67,7 @@ class Gatherer:
         for group in await self._tools.calls.read(self._tools.ledger.waiting, self._tools.clock.unix_ms()):
             by_lane.setdefault(group.lane_id, []).append(group)
             waiting[group.batch_id] = waiting.get(group.batch_id, 0) + group.lines
-        rows = await self._lanes.rows(by_lane)
+        rows = await self._lanes.rows.of(by_lane)
         tasks = []
         for lane_id, groups in by_lane.items():
             lane = rows.get(lane_id)
