@@ -20,8 +20,8 @@ class LinkSettings:
     `request_timeout_s` runs from `send` to the last byte, waiting for a connection included, and is checked every
     quarter of a second. `silence_timeout_s` runs anew with every byte of the reply, first when the request has been
     written: so a long answer that is streamed may take its time, and a connection that died is noticed (None: only by
-    the end of the request's time). `connect_timeout_s` covers name, connection and TLS. `max_connections` holds for plain
-    links, `max_tls_connections` for TLS, where a connection costs 40 to 420 KiB; `tls_opening_max` bounds the
+    the end of the request's time). `connect_timeout_s` covers name, connection and TLS. `max_connections` holds for
+    plain links, `max_tls_connections` for TLS, where a connection costs 40 to 420 KiB; `tls_opening_max` bounds the
     handshakes under way. A connection unused for `idle_timeout_s`, or for less if the upstream announced less, is
     closed. `max_reply_bytes` bounds the body, `max_head_bytes` everything up to the end of the final head. Links of
     different `name` share no connections, so that a caller who hangs takes none from another.
