@@ -23,6 +23,8 @@ KEEP_S = 3600.0
 """Some models cost less at night."""
 KEPT_MAX = 4096
 WAIT_S = 30.0
+AGAIN_S = 60.0
+"""After it could not be asked."""
 _PROCESSING = {LaneMode.REALTIME: "standard", LaneMode.BATCH: "batch", LaneMode.FLEX: "flex"}
 _ANSWERS = msgspec.json.Decoder(list[RateCard | None])
 
@@ -74,15 +76,20 @@ class ListedPrices:
         self._clock = clock
         self._kept: dict[LaneKey, tuple[float, RateCard | None]] = {}
         self._asking = asyncio.Lock()
+        self._wanted: dict[LaneKey, None] = {}
+        """By all that wait for the answer to another's questions: asked together then, for a program takes its time to
+        start."""
         self._told = False
 
     async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
+        self._wanted.update(dict.fromkeys(keys))
         async with self._asking:
             now_s = self._clock.mono_s()
-            missing = [key for key in dict.fromkeys(keys) if not self._fresh(key, now_s)]
+            wanted, self._wanted = self._wanted | dict.fromkeys(keys), {}
+            missing = [key for key in wanted if not self._fresh(key, now_s)]
             if len(self._kept) + len(missing) > KEPT_MAX:
                 self._kept.clear()
-                missing = list(dict.fromkeys(keys))
+                missing = list(wanted)
             await self._fill(missing, now_s)
             return [self._kept[key][1] for key in keys]
 
@@ -103,10 +110,14 @@ class ListedPrices:
             asked.append(key)
             questions.append(Question(source.listed, key.model, _PROCESSING[key.mode], source.share, at_s))
         if asked:
-            for key, card in zip(asked, await self._ask(questions), strict=True):
+            cards = await self._ask(questions)
+            if cards is None:
+                cards, now_s = [None] * len(asked), now_s - KEEP_S + AGAIN_S
+            for key, card in zip(asked, cards, strict=True):
                 self._kept[key] = (now_s, card)
 
-    async def _ask(self, questions: Sequence[Question]) -> list[RateCard | None]:
+    async def _ask(self, questions: Sequence[Question]) -> list[RateCard | None] | None:
+        """None: nobody answered."""
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -128,4 +139,4 @@ class ListedPrices:
             if not self._told:
                 self._told = True
                 log.warning("prices are unknown: genai-prices could not be asked (%s)", type(error).__name__)
-            return [None] * len(questions)
+            return None

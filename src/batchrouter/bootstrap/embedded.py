@@ -83,6 +83,7 @@ class Embedded:
                 prices,
                 window_s=max(config.windows_s.values()),
                 margin_s=settings.overtake_margin_s,
+                lanes_max=config.batches.max_lanes,
             ),
             limits=service_limits(config),
             scratch=lambda: FolderScratch(folder / "scratch"),

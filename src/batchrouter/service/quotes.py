@@ -57,7 +57,8 @@ class Quote:
 
 class Quotes:
     """`options` tells how lines of a provider and model may be run, by the configuration; `window_s` is the longest
-    window, `margin_s` what overtaking keeps in hand of it."""
+    window, `margin_s` what overtaking keeps in hand of it. Lines of more providers and models than `lanes_max`, which
+    a batch may have, are faulty."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Quotes:
         *,
         window_s: float = 86_400.0,
         margin_s: float = 900.0,
+        lanes_max: int = 64,
     ) -> None:
         self._blobs = blobs
         self._router = router
@@ -75,6 +77,7 @@ class Quotes:
         self._prices = prices
         self._window_s = window_s
         self._margin_s = margin_s
+        self._lanes_max = lanes_max
 
     async def quote(self, file: File) -> Quote | None:
         """None for a file that is no batch input, or whose bytes are gone."""
@@ -140,8 +143,10 @@ class Quotes:
         found = self._router.resolve(names.providers[record.provider], names.models[record.model])
         if isinstance(found, RoutingError):
             return None
-        size = LaneSize(found.provider, found.model, names.urls[record.url])
-        return by_key.setdefault(LaneKey(found.provider, found.model), size)
+        key = LaneKey(found.provider, found.model)
+        if key not in by_key and len(by_key) < self._lanes_max:
+            by_key[key] = LaneSize(found.provider, found.model, names.urls[record.url])
+        return by_key.get(key)
 
     async def _read(self, source: Input, sample: Sequence[tuple[LaneSize, tuple[int, int]]]) -> None:
         for (size, _), line in zip(sample, await source.lines([span for _, span in sample]), strict=True):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,7 +14,8 @@ from genai_prices import Usage, calc_price, data_snapshot
 
 from batchrouter.adapters.memory.clock import StepClock
 from batchrouter.adapters.price_list import Question, card_of
-from batchrouter.adapters.prices import KEEP_S, ListedPrices, OwnPrice, PriceSource
+from batchrouter.adapters.prices import AGAIN_S, KEEP_S, ListedPrices, OwnPrice, PriceSource
+from batchrouter.domain.cost import RateCard
 from batchrouter.domain.shard import LaneKey, LaneMode
 from batchrouter.domain.tokens import Tokens
 
@@ -116,6 +119,29 @@ async def test_the_list_is_asked_once_for_all_and_then_remembered(monkeypatch: p
     assert await prices.cards(keys) == cards
     clock.advance(KEEP_S + 1)
     assert await prices.cards(keys[:1]) == [None]  # it could not be asked again: unknown, not yesterday's
+    monkeypatch.undo()
+    assert await prices.cards(keys[:1]) == [None]
+    clock.advance(AGAIN_S + 1)
+    assert await prices.cards(keys[:1]) == cards[:1]
+
+
+async def test_those_who_wait_for_an_answer_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of many lanes asks for each by itself; a program that starts sixty times would take a quarter of a
+    minute."""
+    prices = ListedPrices(sources(), StepClock())
+    asked: list[int] = []
+    ask = prices._ask
+
+    async def counted(questions: Sequence[Question]) -> list[RateCard | None] | None:
+        asked.append(len(questions))
+        return await ask(questions)
+
+    monkeypatch.setattr(prices, "_ask", counted)
+    models = ["gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4o", "o3"]
+    cards = await asyncio.gather(*(prices.cards([LaneKey("openai", model)]) for model in models))
+    assert asked in ([1, 4], [5])
+    assert all(card is not None for (card,) in cards)
+    assert cards[0] != cards[1]
 
 
 async def test_the_configuration_wins_and_may_say_that_a_model_is_free() -> None:
