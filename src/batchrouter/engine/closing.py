@@ -13,10 +13,10 @@ from batchrouter.domain.line import decode_line
 from batchrouter.domain.outcome import GAP_SHARD, Outcome
 from batchrouter.domain.output_line import gap_line, id_prefix
 from batchrouter.domain.shard import Duty, Range
-from batchrouter.engine.input import Input
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import StoreError
+from batchrouter.input import Input
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock

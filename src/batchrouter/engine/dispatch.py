@@ -17,7 +17,6 @@ from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.held import BatchRun
-from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_rows import LaneRows
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
@@ -28,6 +27,7 @@ from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError
+from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock

@@ -11,9 +11,9 @@ from batchrouter.domain.planning import NO_GROUP, Planner
 from batchrouter.domain.routing import Router
 from batchrouter.domain.shard import Duty, LaneKey, Plan, Rejection
 from batchrouter.domain.validation import Group, Validation
-from batchrouter.engine.input import Input
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import BlobMissing, InputError
+from batchrouter.input import Input
 from batchrouter.ports.blobs import Blobs
 
 Options = Callable[[str, str], LaneOptions]

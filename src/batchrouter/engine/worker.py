@@ -19,7 +19,6 @@ from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.fault import told
 from batchrouter.engine.fold import Folder
 from batchrouter.engine.ingest import decide
-from batchrouter.engine.input import Inputs
 from batchrouter.engine.jobs.loop import NativeJobs
 from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
@@ -29,6 +28,7 @@ from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.sweep import Sweeper
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StaleLease
+from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock

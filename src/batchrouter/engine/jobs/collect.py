@@ -20,12 +20,12 @@ from batchrouter.domain.outcome import Outcome
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Kind, classify
 from batchrouter.engine.fault import told
-from batchrouter.engine.input import Input
 from batchrouter.engine.jobs.content import Spans
 from batchrouter.engine.jobs.lane import NativeLane
 from batchrouter.engine.jobs.record import Answer, Home, of_answer
 from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.errors import LineRefused, StaleLease
+from batchrouter.input import Input
 from batchrouter.providers.base import Encoded
 
 log = logging.getLogger(__name__)

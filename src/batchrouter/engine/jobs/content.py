@@ -11,9 +11,9 @@ from batchrouter.domain.job import Job, JobShard, line_key
 from batchrouter.domain.job_plan import LINE_END
 from batchrouter.domain.line import decode_line
 from batchrouter.domain.line_index import IndexColumns, IndexNames
-from batchrouter.engine.input import Input
 from batchrouter.engine.setup import NativeSetup
 from batchrouter.errors import InputError, LineRefused
+from batchrouter.input import Input
 
 READ_LINES, READ_BYTES = 64, 256 * 1024
 """What is read, and encoded before the event loop turns, at a time; one line at least, however large."""

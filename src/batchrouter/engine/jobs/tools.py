@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from batchrouter.domain.shard import Claim, LaneKey, Move
-from batchrouter.engine.input import Inputs
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.spendings import Spendings
+from batchrouter.input import Inputs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.jobs import JobLedger

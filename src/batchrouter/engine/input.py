@@ -1,3 +1,0 @@
-from batchrouter.input import Input, Inputs
-
-__all__ = ["Input", "Inputs"]
