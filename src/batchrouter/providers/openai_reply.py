@@ -54,12 +54,22 @@ class _Incomplete(msgspec.Struct):
     reason: str | None = None
 
 
+_NONE = msgspec.Raw(b"null")
+
+
 class _Answer(msgspec.Struct):
     model: str | None = None
     usage: _Usage | None = None
     choices: list[_Choice] | None = None
     status: str | None = None
     incomplete_details: _Incomplete | None = None
+    error: msgspec.Raw = _NONE
+
+    @property
+    def is_error(self) -> bool:
+        """An error in the dress of an answer: OpenRouter tells so of hosts that fail after it has begun to reply. A
+        response that failed has a status of its own, and is an answer."""
+        return self.error != _NONE and self.choices is None and self.usage is None and self.status is None
 
 
 class _ErrorObject(msgspec.Struct):
@@ -98,6 +108,8 @@ def decode_answer(body: bytes, *, thinking_apart: bool = False) -> Reply:
             error_body("The upstream answered with bytes that are not UTF-8.", "server_error", "invalid_reply"),
             usable=False,
         )
+    if answer.is_error:
+        return decode_error(0, body)._replace(usable=False)
     if answer.usage is None:
         return Reply(line, True, NO_TOKENS, _finish(answer), answer.model)
     tokens, written = _tokens(answer.usage, thinking_apart)

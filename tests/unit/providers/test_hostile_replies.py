@@ -160,6 +160,20 @@ def test_citations_by_the_thousand_are_put_together_once() -> None:
     assert message["content"][0]["citations"] == [{"a": 1}] * 30_000
 
 
+@pytest.mark.parametrize("error", [{"message": "no", "code": 502}, {}, "no", ["no"]])
+def test_an_error_in_the_dress_of_an_answer_is_none(error: object) -> None:
+    """As OpenRouter has them; a response that failed is an answer all the same."""
+    wire = OpenAIWire("http://h/v1", "m")
+    for endpoint in (CHAT, RESPONSES, "/v1/embeddings"):
+        reply = wire.decode(endpoint, 200, json.dumps({"error": error, "user_id": "u"}).encode())
+        assert not reply.usable
+        assert "error" in json.loads(reply.body)
+    failed = {"object": "response", "status": "failed", "error": {"code": "server_error", "message": "x"}}
+    assert wire.decode(RESPONSES, 200, json.dumps(failed).encode()).usable
+    whole = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "error": None}
+    assert wire.decode(CHAT, 200, json.dumps(whole).encode()).usable
+
+
 def _as_response(message: dict[str, Any]) -> Reply:
     wire = OpenAIWire("http://h/v1", "m", host=HOSTS["mistral"])
     note = wire.encode(RESPONSES, b'{"input":"x"}').note

@@ -39,6 +39,8 @@ class Follower:
         assert job.ext_id is not None
         sent_s = self._tools.clock.mono_s()
         seen = await self._moves.ask(step, step.api.look(job.ext_id, job.data))
+        if not step.memo.found:
+            step.native.known[job.ext_id] = job.id
         if job.tries:  # what was refused here is permitted again
             step.native.health.on_answer(sent_s, self._tools.clock.mono_s())
         await self._seen(step, seen)
@@ -53,7 +55,8 @@ class Follower:
         if seen is None or seen.phase is JobPhase.RUNNING:
             seen = await self._moves.ask(step, api.cancel(job.ext_id, job.data))
         if step.over:
-            await self._moves.end(step, Why.CLOSED, None, seen)
+            # What was found without a tag may be another's; nobody has seen a result of it that proves whose it is.
+            await self._moves.end(step, Why.CLOSED, None, None if step.memo.found else seen)
         else:
             await self._seen(step, seen)
 
@@ -73,6 +76,8 @@ class Follower:
                 step.native.health.on_lane_down(reason_of(error.status, error.code), now_s, now_s)
                 wait_s = backoff_s(job.tries + 1, REFUSED_S, REFUSED_MAX_S, self._tools.chance.fraction())
             wait_s = max(wait_s, error.retry_after_s or 0.0)
+            if not step.running:  # a job that is not wanted must not take the room of others for a day
+                wait_s = min(wait_s, REFUSED_MAX_S)
         if step.over and job.tries >= GIVE_UP_TRIES:
             log.warning("%s of %s may still run at the provider (%s)", job.id, job.batch_id, error)
             await self._moves.end(step, Why.CLOSED, "the provider did not answer")

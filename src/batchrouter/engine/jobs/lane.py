@@ -42,6 +42,9 @@ class NativeLane:
         self.turns = Turns()
         self.token_limit = lane.limit
         """What was learnt of its enqueued tokens, from a refusal; the lane's row keeps it."""
+        self.known: dict[str, str] = {}
+        """The provider's jobs that are certainly ours → which of ours. Where jobs carry no tag, another that looks for
+        its own among the provider's takes none of these."""
         self._card = card
         self._fallbacks = fallbacks
         self._leads_on: dict[tuple[str, str], bool] = {}

@@ -157,6 +157,7 @@ class Moves:
             to = step.native.beside(await self._mode_after(step, why))
         await self.end_to(step.duty, to, None if why is None else reason(why, told))
         step.native.on_room()
+        step.native.known.pop(step.job.ext_id or "", None)
         if seen is not None:
             await step.api.discard(seen)
 

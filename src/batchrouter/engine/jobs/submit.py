@@ -77,6 +77,7 @@ class Submitter:
         tools, job, memo = self._tools, step.job, step.memo
         others = await tools.calls.read(tools.jobs.jobs, job.batch_id)
         apart = frozenset(memo.apart) | {each.ext_id for each in others if each.ext_id and each.id != job.id}
+        apart |= {ext_id for ext_id, job_id in step.native.known.items() if job_id != job.id}
         seen = await self._moves.ask(step, step.api.find(self._draft(step), apart))
         if seen is not None:
             await self._made(step, seen, replace(memo, found=True, missing_ms=None))
@@ -126,6 +127,8 @@ class Submitter:
             data=memo.data(job.data, seen.data),
         )
         await self._moves.note(step.duty, JobEvent.CREATE if job.state is JobState.INTENDED else None, note)
+        if not memo.found:
+            step.native.known[seen.ext_id] = job.id
         told = "%s of %s is found at %s as %s" if memo.found else "%s of %s is made at %s as %s"
         log.info(told, job.id, job.batch_id, step.native.name, seen.ext_id)
 
