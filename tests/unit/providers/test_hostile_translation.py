@@ -252,6 +252,16 @@ def test_numbers_out_of_every_range_are_refused(number: str, endpoint: str) -> N
     refused(b'{"messages":[{"role":"user","content":"x"}],"input":"x","top_p":%s}' % number.encode(), endpoint=endpoint)
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e999"])
+def test_no_line_spoils_the_batch_it_is_in(number: str) -> None:
+    """All lines of a Message Batch are one request, so that one number may fail them all; alone it harms nobody."""
+    wire = AnthropicWire("http://h/v1", "claude-opus-5")
+    body = b'{"max_tokens":9,"messages":[{"role":"user","content":"x"}],"temperature":%s}' % number.encode()
+    assert number.encode() in wire.encode(MESSAGES, body).body
+    with pytest.raises(LineRefused):
+        wire.encode_batch(MESSAGES, body)
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
