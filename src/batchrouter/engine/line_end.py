@@ -70,17 +70,27 @@ def of_error(line: LineCall, error: TransportError, lane_id: int, now_s: float) 
 def of_refusal(line: LineCall, refusal: LineRefused, lane_id: int) -> tuple[bytes, Fields]:
     """The line ends by our own word, in the form in which its upstream would have refused it."""
     held = line.held
-    error = {
+    told = None if line.more is None else line.more.told
+    number, body = held.first_line + line.place, refusal_body(refusal)
+    text = response_line(held.batch.prefix, number, line.attempts, line.custom_id, refusal.status, body, None, told)
+    return text, _failed(line, refusal.status, lane_id, 0)
+
+
+def refusal_body(refusal: LineRefused) -> bytes:
+    """What an upstream would have answered with."""
+    told = {
         "message": refusal.message,
         "type": "invalid_request_error",
         "param": refusal.param,
         "code": refusal.code,
     }
-    body = json.dumps({"error": error}).encode()  # in ASCII, so that no line break of any kind gets in
-    told = None if line.more is None else line.more.told
-    number = held.first_line + line.place
-    text = response_line(held.batch.prefix, number, line.attempts, line.custom_id, refusal.status, body, None, told)
-    return text, _failed(line, refusal.status, lane_id, 0)
+    return json.dumps({"error": told}).encode()  # in ASCII, so that no line break of any kind gets in
+
+
+def sound_id(request_id: bytes) -> bytes | None:
+    """The upstream's own id of a request, if it can stand in JSON as it is."""
+    sound = 0 < len(request_id) <= 128 and request_id.isascii() and request_id.translate(None, b"-_.:").isalnum()
+    return request_id if sound else None
 
 
 def _failed(line: LineCall, status: int, lane_id: int, latency_ms: int) -> Fields:
@@ -97,10 +107,4 @@ def _latency_ms(line: LineCall, now_s: float) -> int:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """The upstream's own id of the request, if it can stand in JSON as it is."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            if 0 < len(value) <= 128 and value.isascii() and value.translate(None, b"-_.:").isalnum():
-                return value
-            return None
-    return None
+    return next((sound_id(value) for name, value in headers if name == b"x-request-id"), None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 from batchrouter.domain.outcome import Finish, Outcome
 from batchrouter.domain.output_line import extension, response_line
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
-from batchrouter.engine.line_end import Fields
+from batchrouter.engine.line_end import Fields, refusal_body, sound_id
 from batchrouter.errors import LineRefused
 from batchrouter.providers.base import Reply
 
@@ -40,15 +39,14 @@ def of_answer(home: Home, outcome: Outcome, custom_id: bytes, answer: Answer) ->
     """The line ends with what the upstream answered."""
     status, reply, request_id, latency_ms, dropped = answer
     told = extension(dropped)
-    text = response_line(home.prefix, home.number, 1, custom_id, status, reply.body, _sound_id(request_id), told)
+    sent_id = None if request_id is None else sound_id(request_id.encode(errors="replace"))
+    text = response_line(home.prefix, home.number, 1, custom_id, status, reply.body, sent_id, told)
     return text, _fields(home, outcome, status, 1, latency_ms, reply.finish, reply.tokens)
 
 
 def of_refusal(home: Home, custom_id: bytes, error: LineRefused) -> tuple[bytes, Fields]:
     """The line ends by our own word, in the form in which its upstream would have refused it."""
-    told = {"message": error.message, "type": "invalid_request_error", "param": error.param, "code": error.code}
-    body = json.dumps({"error": told}).encode()  # in ASCII, so that no line break of any kind gets in
-    text = response_line(home.prefix, home.number, 0, custom_id, error.status, body, None)
+    text = response_line(home.prefix, home.number, 0, custom_id, error.status, refusal_body(error), None)
     return text, _fields(home, Outcome.FAILED, error.status, 0, 0, Finish.NONE, NO_TOKENS)
 
 
@@ -68,13 +66,3 @@ def _fields(
         home.lane_id,
         *tokens,
     )
-
-
-def _sound_id(request_id: str | None) -> bytes | None:
-    """The provider's own id of the request, if it can stand in JSON as it is."""
-    if request_id is None or not 0 < len(request_id) <= 128 or not request_id.isascii():
-        return None
-    return request_id.encode() if request_id.translate(_PLAIN).isalnum() else None
-
-
-_PLAIN = str.maketrans("", "", "-_.:")
