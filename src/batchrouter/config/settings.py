@@ -118,7 +118,7 @@ class BatchesConfig(_Struct, frozen=True):
     max_cost: float | None = None
     """Of one batch that names none itself."""
     overtake_margin: Seconds = Seconds(900)
-    cancel_wait: Seconds = Seconds(600)
+    cancel_wait: Seconds = Seconds(900)
     pause_after_failures: int = 100
     max_lines: int = 50_000
     max_bytes: int = 209_715_200

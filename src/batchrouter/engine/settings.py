@@ -37,6 +37,6 @@ class EngineSettings:
     limits: BatchLimits = field(default_factory=BatchLimits)
     retry: RetrySettings = field(default_factory=RetrySettings)
     overtake_margin_s: float = 900.0
-    cancel_wait_s: float = 600.0
+    cancel_wait_s: float = 900.0
     lost_create_s: float = 180.0
     pause_after_failures: int = 100

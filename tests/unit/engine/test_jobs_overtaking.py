@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from batchrouter.domain.job import NativeFacts
 from batchrouter.domain.job_end import Why, why_of
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import NativeUnknown
 from tests.unit.engine.bureau import OPTIONS, Api, batch_house, quick
 from tests.unit.engine.house import Answer, House, chat, echo, question
@@ -234,6 +236,20 @@ async def test_a_cancel_waits_for_what_jobs_have_finished_and_not_for_ever(
     await house.run_until(lambda: not house.open_jobs(batch_id))
     bureau.check()
     await house.check_whole(batch_id)
+
+
+@pytest.mark.parametrize("after_s", [30.0, 47.0, 1000.0])
+async def test_a_provider_may_take_ten_minutes_to_cancel(after_s: float) -> None:
+    """As OpenAI may; with the polls and waits that hold if nothing is configured, what it has finished is kept."""
+    house, bureau = batch_house(cancel_wait_s=EngineSettings().cancel_wait_s)
+    bureau.facts = NativeFacts()
+    bureau.stall_at, bureau.cancel_s = 7, 600.0
+    await house.new_worker()
+    batch_id = await house.create(chat(20))
+    await house.run_for(after_s)
+    house.cancel(batch_id)
+    await house.run(batch_id)
+    assert (house.batch(batch_id).state, house.batch(batch_id).completed) == (BatchState.CANCELLED, 7)
 
 
 async def test_an_expired_batch_keeps_what_its_jobs_have_finished() -> None:
