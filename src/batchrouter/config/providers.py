@@ -149,6 +149,8 @@ def _key(
         raise ConfigError(
             f"{where}.api_key has a line break, a space at an end, or a character that no header may have"
         )
+    if api_key == "" and (name or at_home(row, base_url)):  # as an empty variable leaves it
+        raise ConfigError(f"{where}.api_key is empty")
     headers = {**provider.headers, **key.headers}
     try:
         RequestHead(base_url, row.key_fields(api_key), headers)

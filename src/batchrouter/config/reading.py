@@ -12,6 +12,7 @@ import yaml
 
 from batchrouter.config.bounds import near
 from batchrouter.config.checking import checked
+from batchrouter.config.secrets import masked, secrets_in
 from batchrouter.config.settings import Config, ProviderConfig
 from batchrouter.config.windows import Seconds, seconds_of
 from batchrouter.errors import ConfigError
@@ -39,16 +40,54 @@ def load(path: Path | None, env: Mapping[str, str], folder: Path | None = None) 
 
 def parse(text: str, env: Mapping[str, str], name: str) -> Config:
     """The configuration in a YAML text; `name` is what messages call it."""
+    data = _yaml(text, name)
+    secrets: set[str] = set()
     try:
-        data = yaml.safe_load(text)
+        secrets |= secrets_in(data)
+        return _read(data, env, name, secrets)
+    except ConfigError as error:
+        # Not chained: what it came from may tell what its words no longer do.
+        raise ConfigError(masked(str(error), secrets)) from None
+    except RecursionError:
+        raise ConfigError(f"{name} holds itself, or is nested too deeply") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no setting stands twice: the plain loader would forget the first one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, "a setting stands there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(text: str, name: str) -> dict[Any, Any]:
+    try:
+        data = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        # Only what is wrong and where: the whole message quotes the line, and there stands a key as often as not.
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise ConfigError(f"{name} is not YAML{where}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not YAML: {error}") from error
+        raise ConfigError(f"{name} is not YAML: {type(error).__name__}") from None
+    except (ValueError, RecursionError) as error:  # a date that is none; a mapping in itself
+        raise ConfigError(f"{name} is not YAML that can be read: {error}") from None
     if data is None:
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{name} must be a mapping of settings")
+    return data
+
+
+def _read(data: dict[Any, Any], env: Mapping[str, str], name: str, secrets: set[str]) -> Config:
+    """`secrets` grows by what the environment told."""
     _refuse_unknown(data, Config, name, "")
-    data = _expand(data, env, name)
+    data = _expand(data, env, name, secrets)
     providers = data.pop("providers", None) or {}
     if not isinstance(providers, dict):
         raise ConfigError(f"{name}: providers must be a mapping from a name to settings")
@@ -95,11 +134,11 @@ def _hook(wanted: type, value: object) -> object:
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|^(?:os\.environ/|env\.)([A-Za-z_][A-Za-z0-9_]*)$")
 
 
-def _expand(value: Any, env: Mapping[str, str], name: str) -> Any:
+def _expand(value: Any, env: Mapping[str, str], name: str, secrets: set[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _expand(each, env, name) for key, each in value.items()}
+        return {key: _expand(each, env, name, secrets) for key, each in value.items()}
     if isinstance(value, list):
-        return [_expand(each, env, name) for each in value]
+        return [_expand(each, env, name, secrets) for each in value]
     if not isinstance(value, str):
         return value
 
@@ -107,6 +146,7 @@ def _expand(value: Any, env: Mapping[str, str], name: str) -> Any:
         variable = match[1] or match[2]
         if variable not in env:
             raise ConfigError(f"{name}: the environment has no variable {variable}")
+        secrets.add(env[variable])
         return env[variable]
 
     return _VARIABLE.sub(found, value)
