@@ -1,15 +1,15 @@
 """An upstream that refuses everything for a while: asked rarely, and used again as soon as it answers.
 
-Between probes passes a quarter of the time that the outage has lasted, so that its end is seen late by a fifth at most.
+Between probes passes an eighth of the time that the outage has lasted, so that its end is seen late by a ninth at most.
 A refusal comes at once, an answer may take minutes: so a probe that was not refused in the time that refusals take is
 followed by two, then four, before the first has been answered.
 """
 
 from __future__ import annotations
 
-PAUSE_S, PAUSE_MAX_S = 0.25, 8.0
-LASTED_PART = 4
-PATIENCE_S, PATIENCE_TIMES = 0.25, 4
+PAUSE_S, PAUSE_MAX_S = 0.1, 8.0
+LASTED_PART = 8
+PATIENCE_S, PATIENCE_TIMES = 0.03, 4
 
 
 class Outage:

@@ -74,6 +74,7 @@ class Limiter:
 
     __slots__ = (
         "_answers",
+        "_before",
         "_cold",
         "_drop_limit",
         "_ends",
@@ -137,6 +138,7 @@ class Limiter:
         self._drop_limit: int | None = None
         self._part = 0.0
         self._streak = 0
+        self._before: tuple[int, int | None, bool] = (self.limit, None, True)
         self._plan_round()
 
     # --- what the engine asks ---------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ class Limiter:
         return self._gates.room(now_s, room)
 
     def next_at(self, now_s: float) -> float | None:
-        """When `room` may grow without a call ending (for a timer); None when only an end of a call can do that."""
+        """When `room` may grow without a call ending; None when only an end of a call can do that."""
         at_s = self.not_before_s
         if self.in_flight < self.limit:
             at_s = max(at_s, self._gates.ready_at(now_s))
@@ -169,7 +171,7 @@ class Limiter:
         if in_flight > self._peak:
             self._peak = in_flight
         if self._gates.on_sent(now_s, tokens_estimate, max(2, self._until_limit // 2)):
-            self._answers_again()
+            self._answers_again(whole=True)
         return self._gates.sent
 
     def on_end(
@@ -341,7 +343,9 @@ class Limiter:
             return
         self._last_decrease_s = now_s
         self._streak += 1
-        if self._streak > 1:
+        if self._streak == 1:
+            self._before = self.limit, self._drop_limit, self._slow_start
+        else:
             probe = self._gates.in_outage
             self.pause_until(self._gates.on_outage(sent_at_s, now_s))
             if probe:  # that a probe was refused says nothing of any limit
@@ -349,8 +353,7 @@ class Limiter:
         if self.settings.fixed_in_flight is not None:
             return
         reached = min(self.limit, self.in_flight + 1)
-        if self._proved:
-            # The limit in force had worked: this is the upstream's capacity, worth remembering on the way up again.
+        if self._proved:  # this is the upstream's capacity, worth remembering on the way up again
             self._drop_limit = reached
             lowered = reached // 2 if self._slow_start else int(reached * DROP_FACTOR)
             self._slow_start = False
@@ -362,17 +365,22 @@ class Limiter:
             if not self._slow_start:
                 self._slow_start = True
                 self._until_limit = self.limit
+        if self._gates.in_outage:  # what was refused at first says nothing of the capacity either
+            limit, self._drop_limit, slow_start = self._before
+            if not slow_start:
+                self._slow_start, self._until_limit = True, limit
         self._proved = False
         self._trial = False
         self._forget_references()
         self._set_limit(lowered)
         self._begin_round(max(now_s, self.not_before_s), cold=self.not_before_s > now_s)
 
-    def _answers_again(self) -> None:
-        """The first answer after drops. After an outage, begin again at half of what worked before."""
+    def _answers_again(self, *, whole: bool = False) -> None:
+        """The first answer after drops. An outage is followed by half of what worked before it; by the whole (`whole`)
+        where as many calls as that half went out without a refusal."""
         self._streak = 0
         if self._gates.end_outage() and self.settings.fixed_in_flight is None:
-            self._set_limit(max(self.limit, self._until_limit // 2))
+            self._set_limit(max(self.limit, self._until_limit if whole else self._until_limit // 2))
 
     def _obey(self, signals: Signals, number: int, sent_at_s: float, now_s: float, verdict: Verdict) -> None:
         if signals.budgets:
