@@ -137,7 +137,7 @@ class Embedded:
 
     def hurry(self) -> None:
         """While `stop` waits for calls: end them now. What was answered is still written."""
-        self.worker.dispatcher.drop_all()
+        self.worker.hurry()
 
     async def forget_waits(self) -> None:
         """Set back when each lane is tried again, before `start`: whoever then reads a time to come in the row of a

@@ -1,4 +1,4 @@
-"""A provider that hangs, or many lanes at once, hold up nobody else's jobs."""
+"""A provider that hangs holds up nobody else: no other's jobs, and no stop that is in a hurry."""
 
 from __future__ import annotations
 
@@ -85,3 +85,24 @@ async def test_a_paused_lane_is_told_of_once() -> None:
     bureau.held_up.set()
     await house.settle()
     await house.run(batch_id)
+
+
+async def test_a_stop_in_a_hurry_waits_for_no_step() -> None:
+    """What was asked for is found after the next start."""
+    house, bureau = batch_house()
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.do(house.living.duties_once())
+    await house.do(house.living.jobs_once())
+    bureau.held_up = asyncio.Event()
+    await house.living.jobs.begin()
+    await house.settle()
+    began_s = house.clock.mono_s()
+    house.clock.call_at(began_s + 1.0, house.living.hurry)
+    await house.stop(3600.0)
+    assert house.clock.mono_s() - began_s < 2
+    bureau.held_up.set()
+    await house.new_worker()
+    await house.run(batch_id)
+    bureau.check()
+    await house.check_whole(batch_id)

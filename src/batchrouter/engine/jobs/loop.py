@@ -80,11 +80,15 @@ class NativeJobs:
             await clock.sleep(0.05)
         await self.aclose()
 
+    def end_steps(self) -> None:
+        """Those under way end where they are; whoever steps their jobs next finds out how far they came."""
+        for task in self._tasks():
+            task.cancel()
+
     async def aclose(self) -> None:
         self._stopping = True
         tasks = self._tasks()
-        for task in tasks:
-            task.cancel()
+        self.end_steps()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.lanes.aclose()
 
