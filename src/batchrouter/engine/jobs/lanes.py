@@ -20,6 +20,7 @@ class NativeLanes:
         self._clock = clock
         self._upstreams = upstreams
         self._lanes: dict[int, NativeLane] = {}
+        self._known: dict[str, dict[str, str]] = {}  # by provider: its list of jobs is not one of a single model
 
     async def of(self, lane: Lane) -> NativeLane:
         """Raises `ConfigError` when the configuration has no batch API for it (any more); people are told why."""
@@ -33,7 +34,9 @@ class NativeLanes:
             await self.rows.note([replace(lane, state="paused", reason=str(error), until_ms=None)])
             raise
         card = await self._upstreams.card(lane.key)
-        return self._lanes.setdefault(lane.id, NativeLane(lane, setup, options, card, self._upstreams.fallbacks))
+        made = NativeLane(lane, setup, options, card, self._upstreams.fallbacks)
+        made.known = self._known.setdefault(lane.key.provider, made.known)
+        return self._lanes.setdefault(lane.id, made)
 
     async def note(self) -> int:
         """Write down what changed of the lanes since the last time; returns how many rows did."""
