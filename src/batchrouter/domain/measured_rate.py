@@ -12,6 +12,8 @@ FIRST_APART_S, APART_S = 0.2, 1.0
 GROWTH, GROWTH_TIMES, GROWTH_MAX = 0.002, 1.3, 0.2
 """What is added to the rate in the first second without a refusal, how much more in each that follows, the most."""
 BURST_S = 0.05
+LATER_S = 1e-6
+"""As in `published_limits`."""
 RATE_MAX_S = 1e6
 """Holds nothing back any more. So far a rate grows in a few minutes without a refusal."""
 
@@ -49,14 +51,14 @@ class MeasuredRate:
         if self._rate_s is None:
             return most
         self._fill(now_s)
-        return min(most, max(0, int(self._level + 1e-9)))
+        return min(most, max(0, int(self._level)))
 
     def ready_at(self, now_s: float) -> float:
         """When one call may go out."""
         if self._rate_s is None:
             return now_s
         self._fill(now_s)
-        return now_s + max(0.0, (1.0 - self._level) / self._rate_s)
+        return now_s + (1.0 - self._level) / self._rate_s + LATER_S if self._level < 1.0 else now_s
 
     def on_sent(self) -> None:
         self._level -= 1.0

@@ -29,6 +29,8 @@ DOUBT = 2.0
 ROUNDED_TO = 1000
 """Anthropic rounds tokens to thousands."""
 KINDS_MAX = 8
+LATER_S = 1e-6
+"""A timer set for the moment when there is room must find it, whatever the rounding."""
 
 
 def cost_of(kind: str, tokens: Tokens) -> float:
@@ -152,5 +154,7 @@ class PublishedLimits:
         at_s = now_s
         for limit in self._limits.values():
             if limit.limit and limit.rate_s:
-                at_s = max(at_s, now_s - limit.spare(now_s, sent, self.last_s) / limit.rate_s)
+                spare = limit.spare(now_s, sent, self.last_s)
+                if spare < 0:
+                    at_s = max(at_s, now_s - spare / limit.rate_s + LATER_S)
         return at_s

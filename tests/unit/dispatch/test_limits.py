@@ -132,6 +132,26 @@ def test_what_is_left_is_told_by_the_latest_call() -> None:
     assert limits.ready_at(2.0, 61) == pytest.approx(2.1)
 
 
+@given(st.floats(0, 1e6), st.sampled_from([7, 60, 600, 777, 14_400]), st.booleans())
+def test_a_timer_set_for_the_moment_of_room_finds_it(now_s: float, rpm: int, told: bool) -> None:
+    """Whatever the rounding; else a slow lane would wait for the next tick."""
+    limiter = Limiter(Pacing())
+    signals = Signals(budgets=(Budget("requests", rpm, 0, 1.0),)) if told else Signals(retry_after_s=1.0)
+    for _ in range(3):
+        for _ in range(5):
+            limiter.on_end(now_s, now_s + 0.5, Verdict.SUCCESS, None, limiter.on_sent(now_s))
+        now_s += 1.5
+        verdict = Verdict.SUCCESS if told else Verdict.DROPPED
+        limiter.on_end(now_s - 0.1, now_s, verdict, signals, limiter.on_sent(now_s))
+    for _ in range(20):
+        at_s = limiter.next_at(now_s)
+        assert at_s is not None or limiter.room(now_s)
+        now_s = now_s if at_s is None else at_s
+        assert limiter.room(now_s)
+        for _ in range(limiter.room(now_s)):
+            limiter.on_end(now_s, now_s, Verdict.IGNORED, None, limiter.on_sent(now_s))
+
+
 def test_the_period_of_a_limit_is_learnt_from_its_reset() -> None:
     """14,400 requests a day (Groq) are no 14,400 a minute."""
     limits = PublishedLimits()
