@@ -100,6 +100,8 @@ async def test_several_jobs_at_once_share_the_money() -> None:
     batch_id = await house.create(dear(30), max_cost_nano=limit)
     await house.run_for(10.0)
     assert sum(job.lines for job in jobs_of(house, batch_id)) <= 10
+    assert house.share(batch_id, "m").mode == "batch"
+    assert len(house.store.catalog.lane_shares(batch_id)) == 1  # the others wait for what these leave
     await house.run(batch_id)
     assert limit * 0.8 < house.batch(batch_id).cost_nano <= limit
     bureau.check()

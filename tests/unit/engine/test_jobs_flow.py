@@ -12,6 +12,7 @@ from batchrouter.domain.cost import RateCard, Tier
 from batchrouter.domain.job_end import Why, why_of
 from batchrouter.domain.lane_choice import LaneOptions, Mode
 from batchrouter.domain.lifecycle import BatchState, JobState
+from batchrouter.domain.outcome import Record
 from batchrouter.engine.jobs import collect, content
 from batchrouter.errors import LineRefused
 from batchrouter.providers.base import Encoded
@@ -42,6 +43,25 @@ async def test_a_batch_runs_as_one_job_and_not_a_line_in_real_time() -> None:
     assert bureau.jobs["ext-1"].discarded
     bureau.check()
     await house.check_whole(batch_id)
+
+
+async def test_a_line_of_a_job_took_as_long_as_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt, and the time since the job was made."""
+    house, _ = batch_house()
+    worker = await house.new_worker()
+    told: list[Any] = []
+    add = worker.dispatcher.journal.add
+
+    def noted(batch_id: str, text: bytes, fields: Any, *args: Any) -> None:
+        told.append(fields)
+        add(batch_id, text, fields, *args)
+
+    monkeypatch.setattr(worker.dispatcher.journal, "add", noted)
+    batch_id = await house.create(chat(6))
+    await house.run(batch_id)
+    records = [Record(*fields, 0, 0) for fields in told]
+    assert {(each.attempts, each.status) for each in records} == {(1, 200)}
+    assert all(10_000 <= each.latency_ms <= 15_000 for each in records)
 
 
 async def test_lines_of_one_file_go_to_native_and_real_time_lanes_by_wish_model_and_worth() -> None:

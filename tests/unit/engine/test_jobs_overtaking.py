@@ -14,7 +14,7 @@ from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import NativeUnknown
-from tests.unit.engine.bureau import OPTIONS, Api, batch_house, quick
+from tests.unit.engine.bureau import OPTIONS, Api, Bureau, batch_house, quick
 from tests.unit.engine.house import Answer, House, chat, echo, question
 from tests.unit.engine.test_jobs_refusals import failing, jobs_of, refused, whole
 
@@ -130,6 +130,25 @@ async def test_an_api_that_hangs_is_overtaken_too(verb: str, monkeypatch: pytest
     await house.run_until(lambda: house.batch(batch_id).state is BatchState.COMPLETED)
     assert len(house.sent) == 20
     await house.check_whole(batch_id)
+    # Nor for ever afterwards.
+    await house.run_until(lambda: not house.open_jobs(batch_id), limit=20_000)
+
+
+async def test_a_fault_of_ours_does_not_cost_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However each look at the job ends, its lines are sent in time."""
+    house, bureau = batch_house()
+    bureau.run_s = 10.0
+    await house.new_worker()
+    batch_id = await house.create(chat(20), window_ms=WINDOW_S * 1000)
+    await house.run_until(lambda: len(bureau.jobs) == 1)
+
+    def broken(self: Bureau, job: Any) -> Any:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(Bureau, "seen", broken)
+    await house.run(batch_id)
+    assert house.batch(batch_id).state is BatchState.COMPLETED
+    assert len(house.sent) == 20
 
 
 async def test_lines_that_wait_without_a_job_are_overtaken_by_the_same_rule() -> None:

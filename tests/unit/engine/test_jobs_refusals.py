@@ -13,6 +13,8 @@ from batchrouter.domain.job_end import Why, why_of
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BatchState, JobState
 from batchrouter.errors import BatchRouterError, BlobError, NativeError, NativeRefused, NativeUnknown, StoreError
+from batchrouter.providers.base import Encoded
+from batchrouter.providers.openai import OpenAIWire
 from tests.unit.engine.bureau import Bureau, batch_house, quick
 from tests.unit.engine.house import House, chat, cut_ranges
 
@@ -379,7 +381,7 @@ async def test_a_job_whose_input_cannot_be_read_for_a_while_is_submitted_later()
 
 async def test_a_step_that_fails_by_a_fault_of_ours_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried again, more and more seldom; the other job ends."""
-    house, bureau = batch_house()
+    house, bureau = batch_house(overtake_margin_s=900.0)
     await house.new_worker()
     first = await house.create(chat(5))
     await house.run_until(lambda: len(bureau.jobs) == 1)
@@ -425,19 +427,50 @@ async def test_a_submit_whose_worker_lost_its_lease_is_found_by_the_next() -> No
     await whole(house, bureau, batch_id)
 
 
-async def test_a_job_without_a_tag_is_not_taken_for_another_of_its_batch() -> None:
-    """Two jobs of a batch alike in size: what one is known to be the other is not."""
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_job_without_a_tag_is_not_taken_for_another_of_its_batch(restart: bool) -> None:
+    """Two jobs of a batch alike in size: what one is known to be the other is not, in the next life too."""
     house, bureau = batch_house()
-    bureau.tagless, bureau.facts = True, quick(max_requests=6)
-    await house.new_worker()
-    batch_id = await house.create(chat(10))
-    await house.do(house.living.duties_once())
+    bureau.tagless, bureau.run_s, bureau.facts = True, 60.0, quick(max_requests=6, poll_min_s=20.0)
     bureau.faults = lambda verb, done: (
-        NativeUnknown("lost") if verb == "submit" and done and len(bureau.jobs) == 2 else None
+        NativeUnknown("lost")
+        if verb == "submit" and done and bureau.jobs["ext-1"] is not list(bureau.jobs.values())[-1]
+        else None
     )
-    await house.run_until(lambda: all(job.ext_id for job in jobs_of(house, batch_id)) and len(bureau.jobs) == 2)
+    await house.new_worker()
+    batch_id = await house.create(chat(10), window_ms=3_600_000)
+    await house.run_until(lambda: len(bureau.jobs) == 2)
+    if restart:
+        house.process.dead = True
+        await house.bury()
+        await house.new_worker()
+    await house.run_until(lambda: all(job.ext_id for job in jobs_of(house, batch_id)))
     assert sorted(job.ext_id or "" for job in jobs_of(house, batch_id)) == ["ext-1", "ext-2"]
     await house.run(batch_id)
+    await whole(house, bureau, batch_id)
+
+
+class Wordy(OpenAIWire):
+    def encode_batch(self, endpoint: str, body: bytes) -> Encoded:
+        return Encoded(self.encode(endpoint, body).body.replace(b"{", b'{"more":1,', 1))
+
+
+async def test_a_job_whose_lines_have_other_bytes_now_is_planned_anew() -> None:
+    """By another configuration after a restart: its size was announced to nobody yet."""
+    house, bureau = batch_house()
+    await house.new_worker()
+    batch_id = await house.create(chat(5))
+    await house.do(house.living.duties_once())
+    await house.do(house.living.jobs_once())
+    house.process.dead = True
+    await house.bury()
+    bureau.wire = lambda model: Wordy("http://upstream.invalid/v1", model)
+    await house.new_worker()
+    await house.run(batch_id)
+    first, second = jobs_of(house, batch_id)
+    assert why_of(first.reason) is Why.CHANGED
+    assert second.bytes > first.bytes
+    assert (len(bureau.jobs), house.log) == (1, [])
     await whole(house, bureau, batch_id)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from batchrouter.domain.job import JobDuty
 from batchrouter.domain.job_plan import backoff_s
+from batchrouter.domain.overtaking import FORCE_PART
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.gather import Gatherer
 from batchrouter.engine.jobs.lanes import NativeLanes
@@ -61,6 +62,8 @@ class NativeJobs:
         """By lane: jobs that are due and wait for the end of another's step."""
         self._apart: dict[str, float] = {}
         self._faults: dict[str, int] = {}
+        # Whatever goes wrong, the moment to send lines elsewhere must not be slept through.
+        self._fault_max_s = min(FAULT_MAX_S, tools.settings.overtake_margin_s * FORCE_PART / 3)
 
     async def begin(self) -> list[asyncio.Task[int]]:
         """Begin the steps that are due and the gathering of what waits. Each task returns how much it did."""
@@ -131,7 +134,7 @@ class NativeJobs:
             return 0
         except Exception as error:
             faults = self._faults[job_id] = self._faults.get(job_id, 0) + 1
-            self._apart[job_id] = now_s() + backoff_s(faults, FAULT_S, FAULT_MAX_S, 0.0)
+            self._apart[job_id] = now_s() + backoff_s(faults, FAULT_S, self._fault_max_s, 0.0)
             log.error("%s of %s could not take its step: %s", job_id, duty.job.batch_id, told(error))
             return 0
         finally:
