@@ -7,6 +7,7 @@ same connection before the loop turns. Only loading, which waits for a disk, is 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from batchrouter.domain.cost import RateCard
@@ -16,6 +17,7 @@ from batchrouter.domain.shard import Claim, Lane
 from batchrouter.domain.spend import dollars
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.ends import LineEnds
+from batchrouter.engine.fault import told
 from batchrouter.engine.gate import Gate
 from batchrouter.engine.held import BatchRun, Held, Share
 from batchrouter.engine.held_back import HeldBack
@@ -34,6 +36,8 @@ from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import LineRefused
 from batchrouter.input import Inputs
 from batchrouter.ports.clock import Chance, Clock, Timer
+
+log = logging.getLogger(__name__)
 
 LOAD_AGAIN_S = 1.0
 KEEP_S = 0.3
@@ -212,9 +216,15 @@ class LaneRunner:
     # --- sending --------------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Send what may be sent now; see to it that there is more to send, or a time to look again."""
+        """Send what may be sent now; see to it that there is more to send, or a time to look again. Never raises, for
+        who asks has other lanes to care for."""
         self._pump_due = False
-        now_s = self._clock.mono_s()
+        try:
+            self._pump(self._clock.mono_s())
+        except Exception as error:
+            log.error("lane %s/%s could not send: %s", self.lane.key.provider, self.lane.key.model, told(error))
+
+    def _pump(self, now_s: float) -> None:
         loader = self.loader
         ready, queue = loader.ready, loader.queue
         for held, place in self._later.due(now_s):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from batchrouter.domain.pacing import Pacing
+from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.pacing import Limiter, Pacing
 from batchrouter.domain.retry import RetrySettings
 from batchrouter.engine import loader, member
 from batchrouter.engine.fold import GROUP_BYTES
@@ -109,6 +110,33 @@ async def test_a_fault_after_a_flush_does_not_end_flushing() -> None:
     batch_id = await house.create(chat(9))
     await house.run(batch_id, limit=200)
     assert house.batch(batch_id).completed == 9
+
+
+async def test_a_lane_that_trips_over_its_own_pace_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is made first, and so looked at first; when it goes again, so do its lines."""
+    house = House(lambda body: echo(body, delay_s=0.1))
+    await house.new_worker()
+    first = await house.create(chat(9, model="bad"))
+    await house.run_until(lambda: len(house.done(first)) == 9)
+    bad = next(iter(house.living.dispatcher.lanes.values())).pool.members[0].limiter
+    room, broken = Limiter.room, [True]
+
+    def raising(limiter: Limiter, now_s: float) -> int:
+        if limiter is bad and broken[0]:
+            raise OverflowError(SECRET)
+        return room(limiter, now_s)
+
+    monkeypatch.setattr(Limiter, "room", raising)
+    stuck = await house.create(chat(9, model="bad", start=100))
+    batch_id = await house.create(chat(9, model="good"))
+    await house.run_until(lambda: house.batch(batch_id).state is BatchState.COMPLETED, limit=100)
+    assert "sim/bad could not send: OverflowError at" in caplog.text
+    assert SECRET not in caplog.text
+    broken[0] = False
+    await house.run(first, stuck, batch_id)
+    await house.check_whole(stuck)
 
 
 async def test_a_reply_counts_while_it_comes() -> None:
