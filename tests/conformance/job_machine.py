@@ -210,9 +210,13 @@ class JobMachine(LedgerMachine):
         for batch_id, known in self.admitted.items():
             if batch_id in self.states:
                 batch = self.scene.batch(batch_id)
-                sent = [(_cost(each.line), each.tokens_in) for each in known.values() if each.shard]
+                sent = [
+                    (_cost(each.line), each.tokens_in or each.outcome == Outcome.SUCCEEDED)
+                    for each in known.values()
+                    if each.shard
+                ]
                 assert batch.cost_nano == sum(cost for cost, _ in sent if cost != UNKNOWN)
-                assert batch.unpriced == sum(cost == UNKNOWN for cost, tokens in sent if tokens)
+                assert batch.unpriced == sum(cost == UNKNOWN for cost, used in sent if used)
                 shares = self.scene.catalog.lane_shares(batch_id)
                 assert sum(share.cost_nano for share in shares) == batch.cost_nano
                 assert sum(share.unpriced for share in shares) == batch.unpriced

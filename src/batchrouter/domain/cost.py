@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.tokens import NO_TOKENS, Tokens
 
 NANO = 1_000_000_000
 UNKNOWN = -1
@@ -46,6 +46,12 @@ class RateCard:
         plain = max(0, tokens.input - tokens.cached - written)
         pico = plain * tier.input + tokens.cached * tier.cached + written * tier.written + tokens.output * tier.output
         return (pico + 500) // 1000
+
+    def cost_of_answer(self, tokens: Tokens, written: int = 0) -> int:
+        """As `cost`, for a request that was answered: `UNKNOWN` where the answer does not tell what it took, unless
+        nothing costs anything."""
+        cost = self.cost(tokens, written)
+        return UNKNOWN if tokens == NO_TOKENS and self.most(1, 1) else cost
 
     def most(self, input_tokens: int, output_tokens: int) -> int:
         """The most that a request of this size can cost: at no discount for a cache, in its dearest tier."""

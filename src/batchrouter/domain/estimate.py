@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -16,23 +17,41 @@ WRAPPING_BYTES = 110
 
 
 class _Limits(msgspec.Struct):
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    n: int | None = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    prompt: Any = None
 
 
 _LIMITS = msgspec.json.Decoder(_Limits)
 
 
-def most_output(body: bytes) -> int | None:
-    """The most tokens that an answer to this body can have; None where it sets no bound."""
+def most_output(body: bytes, unbounded: int | None = None) -> int | None:
+    """The most tokens that all answers to this body can have together. Where it sets no bound, each is taken to have
+    `unbounded`; None: then nobody knows."""
     try:
         limits = _LIMITS.decode(body)
     except (msgspec.DecodeError, RecursionError):
+        return unbounded
+    # Of two bounds some hosts heed the one and some the other.
+    bounds = [_count(each) for each in (limits.max_completion_tokens, limits.max_tokens, limits.max_output_tokens)]
+    bound = max((each for each in bounds if each is not None), default=unbounded)
+    if bound is None:
         return None
-    bound = limits.max_completion_tokens or limits.max_tokens or limits.max_output_tokens
-    return None if bound is None else max(0, bound) * max(1, limits.n or 1)
+    return max(0, bound) * max(1, _count(limits.n) or 1, _count(limits.best_of) or 1) * _prompts(limits.prompt)
+
+
+def _prompts(prompt: Any) -> int:
+    """Of a legacy completion: each text, or list of tokens, of a list is answered by itself."""
+    return max(1, len(prompt)) if isinstance(prompt, list) and not all(isinstance(each, int) for each in prompt) else 1
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ class RangeGain:
 @dataclass(frozen=True, slots=True)
 class LaneGain:
     """What the admitted records add to one lane: answered lines, their tokens, what they cost in billionths of a
-    dollar, and how many used tokens at an unknown price."""
+    dollar, and how many at an unknown price: each that used tokens, or that succeeded without telling of any."""
 
     lines: int = 0
     tokens: Tokens = NO_TOKENS
@@ -137,7 +137,7 @@ def admit(
         sums[4] += t_reasoning
         if cost >= 0:
             sums[5] += cost
-        elif t_in or t_out:
+        elif t_in or t_out or outcome == succeeded:
             sums[6] += 1
     result.admitted = int(marks[::-1] or b"0", 2)
     result.lanes = {lane: _gain(sums) for lane, sums in by_lane.items() if sums[0]}

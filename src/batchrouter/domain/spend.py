@@ -19,9 +19,11 @@ TOKEN_BYTES = 3
 PICTURE_TOKENS = 5000
 """What an image or a sound inside a body is taken to have at most; a large image has about 1,600."""
 
-# In base64, whose / may be escaped. No text has so long a word.
+# In base64, whose / may be escaped; where pictures and sounds stand, and nowhere else: a text may be of one long word.
 _LONG_MIN = 2000
-_LONG = re.compile(rb"[A-Za-z0-9+/\\]{%d,}" % _LONG_MIN)
+_PICTURE = re.compile(
+    rb"""(?:"data:(?:image|audio)\\?/[^",]{1,100};base64,|"data"\s{0,9}:\s{0,9}")([A-Za-z0-9+/\\]{%d,})""" % _LONG_MIN
+)
 _PDF = b"JVBERi"  # %PDF in base64; its tokens are those of its text
 _NO_OUTPUT = ("/embeddings", "/moderations")
 
@@ -70,14 +72,13 @@ def most_tokens(endpoint: str, body: bytes) -> tuple[int, int]:
     """(input, output): the most tokens that a request with this body may take, for `RateCard.most`."""
     if endpoint.endswith(_NO_OUTPUT):
         return _most_input(body), 0
-    output = most_output(body)
-    return _most_input(body), ASSUMED_OUTPUT if output is None else output
+    return _most_input(body), most_output(body, ASSUMED_OUTPUT) or 0
 
 
 def _most_input(body: bytes) -> int:
     size = len(body)
     if size > _LONG_MIN:
-        for found in _LONG.finditer(body):
-            if not body.startswith(_PDF, found.start()):
-                size -= max(0, found.end() - found.start() - PICTURE_TOKENS * TOKEN_BYTES)
+        for found in _PICTURE.finditer(body):
+            if not body.startswith(_PDF, found.start(1)):
+                size -= max(0, found.end() - found.start(1) - PICTURE_TOKENS * TOKEN_BYTES)
     return -(-size // TOKEN_BYTES)

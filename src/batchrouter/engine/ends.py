@@ -69,7 +69,7 @@ class LineEnds:
 
     def answered(self, line: LineCall, reply: Reply, now_s: float) -> None:
         card, held = self._card, line.held
-        cost_nano = UNKNOWN if card is None else card.cost(reply.tokens, reply.cache_writes)
+        cost_nano = UNKNOWN if card is None else card.cost_of_answer(reply.tokens, reply.cache_writes)
         text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self._lane_id, now_s)
         self._settle(line, text, fields, reply.model, cost_nano)
         if line.more is not None:
@@ -212,10 +212,12 @@ class LineEnds:
 
 
 def _charge(line: LineCall, cost_nano: int) -> None:
-    """What the line cost is spent, in the place of what was reserved for it."""
-    if line.held.batch.spend is not None:
+    """What the line cost is spent, in the place of what was reserved for it; the most that it can have cost, where the
+    answer does not tell."""
+    spend, more = line.held.batch.spend, line.more
+    if spend is not None:
         _give_back(line)
-        line.held.batch.spend.spend(cost_nano)
+        spend.spend(more.most_nano if cost_nano == UNKNOWN and more is not None else cost_nano)
 
 
 def _give_back(line: LineCall) -> None:

@@ -48,6 +48,14 @@ def test_nothing_has_no_percentile() -> None:
         ({}, None),
         ({"max_tokens": None}, None),
         ({"max_tokens": "many"}, None),
+        ({"max_completion_tokens": 5, "max_tokens": 700}, 700),
+        ({"max_tokens": 5.0, "n": "x"}, 5),
+        ({"max_tokens": 5, "n": 2, "best_of": 4}, 20),
+        ({"max_tokens": 5, "prompt": ["a", "b", "c"]}, 15),
+        ({"max_tokens": 5, "prompt": [[1, 2], [3]]}, 10),
+        ({"max_tokens": 5, "prompt": [1, 2, 3]}, 5),
+        ({"max_tokens": 5, "prompt": []}, 5),
+        ({"n": 3}, None),
     ],
 )
 def test_the_bound_that_a_body_sets(body: dict[str, object], most: int | None) -> None:

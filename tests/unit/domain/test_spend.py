@@ -55,7 +55,9 @@ def test_an_unknown_cost_takes_nothing_away() -> None:
     [
         ({}, ASSUMED_OUTPUT),
         ({"max_tokens": 100}, 100),
-        ({"max_completion_tokens": 50, "max_tokens": 100}, 50),
+        ({"max_completion_tokens": 50, "max_tokens": 100}, 100),
+        ({"n": 50}, 50 * ASSUMED_OUTPUT),
+        ({"prompt": ["a"] * 7}, 7 * ASSUMED_OUTPUT),
         ({"max_output_tokens": 70}, 70),
         ({"max_tokens": 100, "n": 3}, 300),
         ({"max_tokens": None}, ASSUMED_OUTPUT),
@@ -88,6 +90,15 @@ def test_a_picture_is_not_counted_by_its_bytes(escaped: bool) -> None:
     assert 2 * PICTURE_TOKENS <= tokens < 2 * PICTURE_TOKENS + 100
     paper = base64.b64encode(b"%PDF-1.7" + bytes(range(256)) * 400).decode()
     assert most_tokens(CHAT, json.dumps({"a": paper}).encode())[0] > len(paper) / 3
+
+
+@pytest.mark.parametrize("word", ["ACGT" * 10_000, "0f" * 20_000, base64.b64encode(b"secret text" * 3000).decode()])
+@pytest.mark.parametrize("place", ["{}", "data:image/png;base64,{}", 'see "data": "{}', "data:text/plain;base64,{}"])
+def test_a_text_of_one_long_word_counts_whole(word: str, place: str) -> None:
+    """A gene, a dump, a text in base64: only where a picture stands is it one."""
+    said = place.replace("{}", word)
+    body = {"messages": [{"role": "user", "content": f"Look: {said}"}]}
+    assert most_tokens(CHAT, json.dumps(body).encode())[0] > len(word) / 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
+from batchrouter.domain.cost import UNKNOWN
 from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.job import JobDuty, JobShard, Result, ResultKind, Seen, key_line
 from batchrouter.domain.job_step import JobMemo
@@ -157,11 +158,11 @@ class _Taking:
         latency_ms = now_ms - (duty.job.submitted_ms or now_ms)
         answer = Answer(result.status, reply, result.request_id, latency_ms, sent.dropped)
         line, fields = of_answer(home, outcome, custom_id, answer)
-        cost_nano = native.cost(reply)
+        cost_nano = native.cost(reply, outcome is Outcome.SUCCEEDED)
         self._tools.journal.add(duty.job.batch_id, line, fields, 0, reply.model, cost_nano)
         spend = self._tools.spendings.known(duty.job.batch_id)
         if spend is not None:
-            spend.spend(cost_nano)
+            spend.spend((native.most(duty.endpoint, body, sent.body) or 0) if cost_nano == UNKNOWN else cost_nano)
         native.guess.learn(len(sent.body), reply.tokens.input)
 
     async def _spans_of(self, source: Input, shard: JobShard) -> Spans:

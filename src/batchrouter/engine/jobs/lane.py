@@ -68,9 +68,13 @@ class NativeLane:
             known = self._leads_on[asked] = next_lane(self._fallbacks(*asked), self.lane.key) is not None
         return known
 
-    def cost(self, reply: Reply) -> int:
-        """Of an answered line, in billionths of a dollar, at the price of a batch."""
-        return UNKNOWN if self._card is None else self._card.cost(reply.tokens, reply.cache_writes)
+    def cost(self, reply: Reply, good: bool) -> int:
+        """Of an answered line, in billionths of a dollar, at the price of a batch. `good`: not with an error, which
+        costs nothing where it tells nothing."""
+        if self._card is None:
+            return UNKNOWN
+        cost = self._card.cost_of_answer if good else self._card.cost
+        return cost(reply.tokens, reply.cache_writes)
 
     def most(self, endpoint: str, body: bytes, sent: bytes) -> int | None:
         """The most that a line can cost in a job: by what stands in its own body, where a picture is easier to tell,
