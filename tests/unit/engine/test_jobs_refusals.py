@@ -148,16 +148,16 @@ async def test_a_limit_makes_lines_wait_and_fails_none(code: str, late: bool, mo
     await whole(house, bureau, batch_id)
 
 
-async def test_a_queue_that_others_fill_is_waited_for_all_day() -> None:
+async def test_a_queue_that_others_fill_is_waited_for() -> None:
     """Smaller jobs do not help then: none becomes so small that its lines would leave the lane."""
     house, bureau = batch_house()
     bureau.faults = lambda verb, done: refused(400, "token_limit_exceeded") if verb == "submit" else None
     await house.new_worker()
     batch_id = await house.create(chat(20))
-    await house.run_for(6 * 3600.0, 60.0)
+    await house.run_for(2400.0)
     assert house.share(batch_id, "m").state == "waiting"
     assert {job.lines for job in jobs_of(house, batch_id)} == {20}
-    assert len(jobs_of(house, batch_id)) <= 50
+    assert 3 <= len(jobs_of(house, batch_id)) <= 8
     bureau.faults = lambda verb, done: None
     await house.run(batch_id)
     assert house.log == []
@@ -431,7 +431,7 @@ async def test_a_submit_whose_worker_lost_its_lease_is_found_by_the_next() -> No
 async def test_a_job_without_a_tag_is_not_taken_for_another_of_its_batch(restart: bool) -> None:
     """Two jobs of a batch alike in size: what one is known to be the other is not, in the next life too."""
     house, bureau = batch_house()
-    bureau.tagless, bureau.run_s, bureau.facts = True, 60.0, quick(max_requests=6, poll_min_s=20.0)
+    bureau.tagless, bureau.run_s, bureau.facts = True, 60.0, quick(max_requests=6, poll_min_s=20.0, poll_max_s=20.0)
     bureau.faults = lambda verb, done: (
         NativeUnknown("lost")
         if verb == "submit" and done and bureau.jobs["ext-1"] is not list(bureau.jobs.values())[-1]
