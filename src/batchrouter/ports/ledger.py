@@ -37,7 +37,8 @@ class Ledger(Protocol):
     def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
         """Announce a new incarnation whose lease runs until now + `lease_ms`. With `alone` (the folder lock proves
         that nobody else lives) every other worker's lease ends now: its shards and duties are free, epochs raised.
-        The duties are those on batches and on native jobs; the shards of a job are the job's, and stay so."""
+        The duties are those on batches and on native jobs; the shards of a job are the job's, and stay so. All jobs
+        that have not ended are due now: what they waited for (a key, say) may have been mended meanwhile."""
         ...
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:

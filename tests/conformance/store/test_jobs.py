@@ -33,6 +33,24 @@ def test_a_job_is_told_as_it_was_written_down(scene: Scene) -> None:
     assert scene.jobs.jobs("b2") == scene.catalog.jobs("nothing") == []
 
 
+def test_a_start_that_is_alone_makes_all_jobs_due(scene: Scene) -> None:
+    """What they waited for may have been mended while nobody ran. One that has ended stays as it is; a start beside
+    others changes nothing."""
+    worker = scene.worker("w1")
+    scene.running("b1", (4, 3), (CHEAP,))
+    first, second = scene.claim(worker, lane=CHEAP)
+    scene.intend(worker, [first], "job_a", next_ms=scene.now + LATER_MS)
+    scene.intend(worker, [second], "job_b", next_ms=scene.now)
+    duty = scene.job_duty("w1", "job_b")
+    scene.jobs.end_job("w1", duty, JobEvent.ABANDON, CHEAP, None, scene.now)
+    ended = scene.jobs.jobs("b1")[1]
+    scene.worker("w2", alone=False)
+    assert due(scene, "w2") == []
+    scene.worker("w3", alone=True)
+    assert due(scene, "w3") == ["job_a"]
+    assert scene.jobs.jobs("b1")[1] == ended
+
+
 def test_the_same_job_is_not_written_down_twice(scene: Scene) -> None:
     """A second one of that id takes no shard."""
     worker = scene.worker()

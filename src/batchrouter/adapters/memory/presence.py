@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batchrouter.adapters.memory.state import Part, WorkerRow, atomic
 from batchrouter.domain.lifecycle import BatchState
@@ -20,6 +21,8 @@ class Presence(Part):
             # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
             for other in self._holders() - {worker}:
                 self._state.free_worker(other)
+            for row in self._state.jobs.values():
+                row.job = replace(row.job, next_ms=min(row.job.next_ms, now_ms) if row.open else row.job.next_ms)
         self._state.workers[worker] = WorkerRow(now_ms + lease_ms)
 
     @atomic

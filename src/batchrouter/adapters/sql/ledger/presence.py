@@ -49,6 +49,7 @@ _FREE_JOB_DUTIES = (
     .where(_stepping, jobs.c.duty_owner.in_(_gone))
     .values(duty_owner=None, duty_epoch=jobs.c.duty_epoch + 1)
 )
+_JOBS_DUE = jobs.update().where(jobs.c.open == sa.true(), jobs.c.next_ms > param("now")).values(next_ms=param("now"))
 _DROP_LOADS = loads.delete().where(loads.c.worker.in_(_gone))
 _DROP_WORKERS = workers.delete().where(workers.c.id.in_(_gone))
 
@@ -59,6 +60,7 @@ class Presence(Verbs):
             if alone:
                 # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
                 free(tx, [holder for holder in tx.execute(_HOLDERS).scalars() if holder != worker])
+                tx.execute(_JOBS_DUE, {"now": now_ms})
             tx.execute(_ENLIST, {"id": worker, "lease_until_ms": now_ms + lease_ms})
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
