@@ -128,7 +128,7 @@ def test_lines_with_different_wishes_are_apart_and_count_as_one_lane() -> None:
 
 @pytest.mark.parametrize("options", [LaneOptions(), LaneOptions(batch=True, endpoints=("/v1/responses",))])
 def test_a_line_that_insists_on_batch_where_there_is_none_is_an_error(options: LaneOptions) -> None:
-    """Neither a provider without a batch API nor one whose API does not take the endpoint; the other lines are sound."""
+    """Neither a provider without a batch API nor one whose API does not take the endpoint; other lines are sound."""
     index = index_of([file_of(chat(0, mode="batch"), chat(1, mode="auto"), chat(2, "q1", mode="batch"))])
     good = LaneOptions(batch=True, endpoints=(CHAT,))
     view = open_index(index)
