@@ -26,8 +26,9 @@ MAX_REPLY = 4_000_000
 GOOD = {"pretty", "u2028", "crlf", "huge"}
 """Shapes that are JSON, however they look."""
 WHOLE = {"two_replies", "extra_bytes", "early_close", "connection_close", "no_length", "chunked", "slow_body"}
-WHOLE |= {"informational"}
-"""Faults beside or after a reply that is whole: the answer counts, what is wrong with the connection does not."""
+WHOLE |= {"informational", "stream_error"}
+"""Faults beside or after a reply that is whole: the answer counts, what is wrong with the connection does not. And one
+of streams, which none of these is."""
 CODES = {
     "html": "invalid_reply",
     "empty": "invalid_reply",
