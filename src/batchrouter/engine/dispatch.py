@@ -16,6 +16,7 @@ from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.fault import told
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_rows import LaneRows
@@ -26,7 +27,6 @@ from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import BatchRouterError
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
@@ -178,7 +178,7 @@ class Dispatcher:
         """Take in shards of one batch; returns how many could be. What cannot be read goes back to the store."""
         try:
             spend = await self._spendings.of(claims[0])
-        except BatchRouterError as error:
+        except Exception as error:
             for claim in claims:
                 self._turn_away(claim, error)
             await self._give_back()
@@ -191,14 +191,14 @@ class Dispatcher:
             try:
                 await runner.accept(claim, batch)
                 accepted += 1
-            except BatchRouterError as error:
+            except Exception as error:  # ours too: a shard that nobody has in memory would never be sent
                 batch.open -= claim.pending.bit_count()
                 self._turn_away(claim, error)
         await self._give_back()
         return accepted
 
-    def _turn_away(self, claim: Claim, error: BatchRouterError) -> None:
-        log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, error)
+    def _turn_away(self, claim: Claim, error: Exception) -> None:
+        log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, told(error))
         self._unloaded.append((claim.shard_id, claim.epoch))
         self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
 

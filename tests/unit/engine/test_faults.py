@@ -12,8 +12,10 @@ import pytest
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Limiter, Pacing
 from batchrouter.domain.retry import RetrySettings
+from batchrouter.domain.shard import Claim
 from batchrouter.engine import loader, member
 from batchrouter.engine.fold import GROUP_BYTES
+from batchrouter.engine.held import Share
 from batchrouter.errors import BatchRouterError, StoreError, TransportError
 from batchrouter.providers.openai import OpenAIWire
 from tests.unit.engine import house as houses
@@ -137,6 +139,24 @@ async def test_a_lane_that_trips_over_its_own_pace_holds_up_no_other(
     broken[0] = False
     await house.run(first, stuck, batch_id)
     await house.check_whole(stuck)
+
+
+async def test_a_shard_that_is_tripped_over_goes_back_and_is_claimed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody has in memory would never be sent."""
+    left, accept = [3], loader.Loader.accept
+
+    async def raising(self: loader.Loader, claim: Claim, share: Share) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise KeyError(SECRET)
+        await accept(self, claim, share)
+
+    monkeypatch.setattr(loader.Loader, "accept", raising)
+    house = House()
+    await house.new_worker()
+    batch_id = await house.create(chat(9))
+    await house.run(batch_id, limit=200)
+    assert house.batch(batch_id).completed == 9
 
 
 async def test_a_reply_counts_while_it_comes() -> None:
