@@ -30,7 +30,7 @@ class Tier:
 def tiers() -> list[Tier]:
     """In the order in which they run: what fails fastest runs first."""
     return [
-        Tier("unit and properties", ("unit",), 90),
+        Tier("unit and properties", ("unit",), 110),
         Tier("conformance", ("conformance", "integration", "migration"), 90),
         Tier("acceptance", ("acceptance",), 180),
         Tier("crash", ("crash",), 120),
