@@ -98,7 +98,7 @@ class LaneSize:
 
     def percentile(self, share: float) -> int:
         """The input tokens that this share of the lines does not exceed, to about one part in a hundred."""
-        return percentile(self.sizes, share)
+        return min(self.largest, percentile(self.sizes, share))
 
     def cost(self, card: RateCard) -> tuple[int, int | None]:
         """(what the inputs alone cost, the most that it can all cost), in billionths of a dollar. Each line is priced

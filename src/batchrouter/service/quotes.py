@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchrouter.domain.cost import RateCard
@@ -86,7 +86,11 @@ class Quotes:
             return None
         sizes, faulty = await self._sizes(source)
         total = sum(size.lines for size in sizes)
-        lanes = [await self._lane(size, total) for size in sizes]
+        modes = [_modes(self._options(size.provider, size.model)) for size in sizes]
+        # In one go: prices that are not known yet may need a program, and others wait for it too.
+        keys = [LaneKey(s.provider, s.model, mode=mode) for s, some in zip(sizes, modes, strict=True) for mode in some]
+        cards = dict(zip(keys, await self._prices.cards(keys), strict=True))
+        lanes = [self._lane(size, some, cards, total) for size, some in zip(sizes, modes, strict=True)]
         return Quote(source.totals.lines, file.bytes, faulty, tuple(lanes))
 
     async def unpriced(self, file: File) -> list[str]:
@@ -155,13 +159,13 @@ class Quotes:
             except InputError:
                 continue
 
-    async def _lane(self, size: LaneSize, total: int) -> LaneQuote:
+    def _lane(
+        self, size: LaneSize, modes: Sequence[LaneMode], cards: Mapping[LaneKey, RateCard | None], total: int
+    ) -> LaneQuote:
         options = self._options(size.provider, size.model)
-        modes = [LaneMode.REALTIME]
-        modes += [LaneMode.BATCH] if options.batch else []
-        modes += [LaneMode.FLEX] if options.flex else []
-        cards = await self._prices.cards([LaneKey(size.provider, size.model, mode=mode) for mode in modes])
-        told = [_mode_quote(mode, size, options, card) for mode, card in zip(modes, cards, strict=True)]
+        told = [
+            _mode_quote(mode, size, options, cards[LaneKey(size.provider, size.model, mode=mode)]) for mode in modes
+        ]
         chosen = choose(
             None,
             options,
@@ -172,6 +176,13 @@ class Quotes:
             margin_s=self._margin_s,
         )
         return LaneQuote(size, chosen, tuple(told))
+
+
+def _modes(options: LaneOptions) -> list[LaneMode]:
+    modes = [LaneMode.REALTIME]
+    modes += [LaneMode.BATCH] if options.batch else []
+    modes += [LaneMode.FLEX] if options.flex else []
+    return modes
 
 
 def _mode_quote(mode: LaneMode, size: LaneSize, options: LaneOptions, card: RateCard | None) -> ModeQuote:

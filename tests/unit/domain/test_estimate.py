@@ -26,6 +26,7 @@ def test_a_percentile_is_right_to_one_part_in_a_hundred(tokens: list[int], share
     size = size_of(tokens)
     exact = sorted(tokens)[max(0, -(-int(share * 1_000_000) * len(tokens) // 1_000_000) - 1)]
     assert exact <= size.percentile(share) <= exact * 1.01
+    assert size.percentile(share) <= size.percentile(1.0) == size.largest
     assert (size.lines, size.tokens, size.largest) == (len(tokens), sum(tokens), max(tokens))
 
 

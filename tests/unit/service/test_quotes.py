@@ -22,8 +22,10 @@ class Asked:
 
     def __init__(self) -> None:
         self.keys: set[LaneKey] = set()
+        self.times = 0
 
     async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
+        self.times += 1
         self.keys.update(keys)
         return [None] * len(keys)
 
@@ -65,6 +67,7 @@ async def test_models_beyond_those_that_a_batch_may_have_are_told_as_faulty() ->
     quotes, file = await quotes_of([f"m{number // 2}" for number in range(2000)], prices, 8)
     quote = await quotes.quote(file)
     assert quote is not None
+    assert prices.times == 1
     assert [lane.size.lines for lane in quote.lanes] == [2] * 8
     assert (quote.lines, quote.faulty) == (2000, 2000 - 16)
     assert len(await quotes.unpriced(file)) == 8
