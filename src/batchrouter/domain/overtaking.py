@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 FORCE_PART = 0.2
 """Of the margin: what is left of it when lines are sent although their job has not ended. With the usual 15 minutes a
-cancel has 12, and OpenAI's takes up to 10 (`providers.md` 1.1)."""
+cancel has 12, and OpenAI's takes up to 10 (OpenAI, "Cancel batch")."""
 
 
 class Overtaking(Enum):
