@@ -122,7 +122,6 @@ class RequestLog:
         self.add(entry)
         self._ends[NATIVE] = self._ends.get(NATIVE, 0) + 1
         return entry
-        return entry
 
     def end(self, entry: Entry, end: str, status: int, now_s: float) -> None:
         """Tokens are summed over what was sent whole with status 200."""
