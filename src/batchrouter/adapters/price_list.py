@@ -41,8 +41,11 @@ def main() -> None:
 
 
 def card_of(question: Question) -> RateCard | None:
-    """None: the list does not have this model, or not at this kind of price."""
-    from genai_prices import Usage, calc_price
+    """None: the list does not have this model, or not at this kind of price; or the list is not installed."""
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return None
 
     kind = "service_tier" if question.processing == "flex" else "processing"  # as the list calls them
     context = None if question.processing == "standard" else {kind: question.processing}

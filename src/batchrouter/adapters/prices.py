@@ -23,6 +23,7 @@ KEEP_S = 3600.0
 """Some models cost less at night."""
 KEPT_MAX = 4096
 WAIT_S = 30.0
+TRIED_AGAIN_S = (0.5, 2.0, 5.0)
 AGAIN_S = 60.0
 """After it could not be asked."""
 _PROCESSING = {LaneMode.REALTIME: "standard", LaneMode.BATCH: "batch", LaneMode.FLEX: "flex"}
@@ -117,7 +118,15 @@ class ListedPrices:
                 self._kept[key] = (now_s, card)
 
     async def _ask(self, questions: Sequence[Question]) -> list[RateCard | None] | None:
-        """None: nobody answered."""
+        """None: nobody answered. Tried a few times, since whoever asks may keep what it hears for long."""
+        for wait_s in TRIED_AGAIN_S:
+            answer = await self._ask_once(questions)
+            if answer is not None:
+                return answer
+            await self._clock.sleep(wait_s)
+        return await self._ask_once(questions)
+
+    async def _ask_once(self, questions: Sequence[Question]) -> list[RateCard | None] | None:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,

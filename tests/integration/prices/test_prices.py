@@ -118,11 +118,33 @@ async def test_the_list_is_asked_once_for_all_and_then_remembered(monkeypatch: p
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert await prices.cards(keys) == cards
     clock.advance(KEEP_S + 1)
-    assert await prices.cards(keys[:1]) == [None]  # it could not be asked again: unknown, not yesterday's
+    asking = asyncio.create_task(prices.cards(keys[:1]))
+    while not asking.done():
+        clock.advance(0.5)
+        await asyncio.sleep(0.001)
+    assert await asking == [None]  # it could not be asked again: unknown, not yesterday's
     monkeypatch.undo()
     assert await prices.cards(keys[:1]) == [None]
     clock.advance(AGAIN_S + 1)
     assert await prices.cards(keys[:1]) == cards[:1]
+
+
+async def test_a_list_that_could_not_be_asked_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane keeps what it hears, and lines of a batch with a limit would pay for one failure."""
+    clock, real = StepClock(), sys.executable
+    prices = ListedPrices(sources(), clock)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    asking = asyncio.create_task(prices.cards([LaneKey("openai", "gpt-5")]))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    monkeypatch.setattr(sys, "executable", real)
+    clock.advance(0.5)
+    assert (await asking)[0] is not None
+
+
+def test_without_the_library_every_price_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    assert card_of(Question("openai", "gpt-5", "standard", None, NOW_S)) is None
 
 
 async def test_those_who_wait_for_an_answer_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
