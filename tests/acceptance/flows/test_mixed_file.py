@@ -151,6 +151,8 @@ def test_a_mixed_file_finishes_natively_and_in_real_time_together(
     assert all(ran[number][-1].end == "sent" for number in again)
     assert len(again) >= 20
 
+    ways = Counter(modes.values())
+    print(f"{len(numbers)} answered ({ways['batch']} natively), {len(failed)} failed, {len(again)} again in real time")
     check_money(batch, output, numbers, failed, modes, log, server)
 
 

@@ -21,7 +21,7 @@ from tests.lines import counts, errors_of, finished, output_of, records, until
 from tests.serving import ServerProcess, running_server
 
 PRICES = {"*": {"input": 1, "output": 2, "batch_discount": 0.5}}
-WINDOW, MARGIN_S = "14s", 6
+WINDOW, MARGIN_S = "11s", 6
 PAUSE_AFTER, AT_ONCE = 20, 4
 LIMIT, TWICE_LIMIT = 0.0006, 0.0005
 """Dollars: less than the lines of a batch would cost; more, but less than if all were reserved twice at their most."""
@@ -34,7 +34,7 @@ SCRIPTS = {
     "money": (
         Script(
             latency=Fixed(seconds=0.02),
-            batches=Batches(jobs=(JobRule(match=JobMatch(model="stalls"), then=Life(stall_after=3, cancel_s=6.5)),)),
+            batches=Batches(jobs=(JobRule(match=JobMatch(model="stalls"), then=Life(stall_after=3, cancel_s=5.5)),)),
         ),
         [],
     ),
