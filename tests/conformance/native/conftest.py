@@ -26,6 +26,7 @@ def simulators() -> Iterator[dict[str, SimulatorProcess]]:
 
 @pytest.fixture(params=sorted(DIALECTS))
 def dialect(request: pytest.FixtureRequest) -> Dialect:
+    """Each of them, unless a test names those that it is about."""
     return DIALECTS[request.param]
 
 

@@ -11,9 +11,14 @@ import pytest
 
 from batchrouter.domain.job import JobPhase, ResultKind
 from batchrouter.errors import NativeRefused, NativeUnknown
-from tests.conformance.native.places import KEY, Dialect, Place, open_api, stream, unfinished
+from tests.conformance.native.places import DIALECTS, KEY, Dialect, Place, open_api, stream, unfinished
 
 TAG, OTHER = "job_0123456789abcdef01234567", "job_89abcdef0123456789abcdef"
+
+
+def all_but(*names: str) -> list[str]:
+    """The dialects that have what a test is about."""
+    return sorted(DIALECTS.keys() - names)
 
 
 async def test_a_job_is_made_watched_and_read(place: Place) -> None:
@@ -85,10 +90,9 @@ async def test_an_expired_job_delivers_what_was_finished(place: Place) -> None:
     assert len(place.answers(results)) + len(unfinished(results)) in (len(results), 10)
 
 
+@pytest.mark.parametrize("dialect", all_but("anthropic"), indirect=True)
 async def test_a_job_that_is_rejected_whole_tells_the_code(place: Place) -> None:
-    """Nothing of it ran; `token_limit_exceeded` is how providers say: later."""
-    if place.dialect.name == "anthropic":
-        pytest.skip("it has no jobs that are rejected whole")
+    """Nothing of it ran; `token_limit_exceeded` is how providers say: later. Anthropic rejects no job as a whole."""
     place.live(fail_job={"errors": [{"code": "token_limit_exceeded", "message": "the text of somebody"}]})
     draft, seen = await place.submit(3)
     seen = await place.ended(seen)
@@ -131,10 +135,10 @@ async def test_what_was_never_made_is_not_found(place: Place) -> None:
     assert await place.api.find(older, frozenset({seen.ext_id})) is None
 
 
+@pytest.mark.parametrize("dialect", all_but("anthropic", "together"), indirect=True)
 async def test_a_lost_upload_made_no_job(place: Place) -> None:
-    """So nothing can have happened that is paid for."""
-    if place.dialect.name in ("anthropic", "together"):
-        pytest.skip("it has no upload that the simulator could lose")
+    """So nothing can have happened that is paid for. Anthropic has no upload; Together's has steps
+    of its own (`tests/integration/native/test_files.py`)."""
     place.live(lost_uploads=1)
     draft, lines = place.job(2)
     with pytest.raises(NativeUnknown) as lost:
