@@ -44,6 +44,8 @@ class Visit:
         return True
 
     def send(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():  # writing on would raise in uvloop, and be dropped in asyncio
+            raise Lost
         self.writer.write(data)
 
     async def gap(self) -> None:
