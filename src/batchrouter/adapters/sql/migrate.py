@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from batchrouter.adapters.sql.schema import HEAD, VERSIONS, metadata
+from batchrouter.adapters.sql.schema import HEAD, OLDEST, VERSIONS, compatibility, metadata
 from batchrouter.errors import StoreError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -31,6 +31,7 @@ def bring_to_head(connection: sa.Connection, name: str) -> None:
             metadata.create_all(connection)
             _VERSION_TABLE.create(connection)
             connection.execute(_VERSION_TABLE.insert().values(version_num=HEAD))
+            connection.execute(compatibility.insert().values(oldest=OLDEST))
             return
     if version == HEAD:
         return

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 """Every migration in order; the last is what this code speaks. Kept here so that a start need not import Alembic."""
 HEAD = VERSIONS[-1]
 
@@ -40,8 +40,15 @@ def _added(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, default=0, server_default="0")
 
 
+# Which version's code may use this database: that one and newer ones. A migration raises it only when it takes away
+# what older code needs.
+compatibility = Table("compatibility", metadata, Column("oldest", String, nullable=False))
+OLDEST = "0004"
+
 # --- people ---------------------------------------------------------------------------------------------------------
 
+# Quotas, none where NULL: calls in flight; lines and bytes of batches that are not final; bytes of files; requests to
+# the API in a minute.
 tenants = Table(
     "tenants",
     metadata,
@@ -50,6 +57,11 @@ tenants = Table(
     Column("name", String, nullable=False, unique=True),
     Column("weight", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("max_in_flight", BigInteger),
+    Column("max_lines", BigInteger),
+    Column("max_bytes", BigInteger),
+    Column("max_storage_bytes", BigInteger),
+    Column("max_requests", BigInteger),
 )
 
 api_keys = Table(
@@ -64,6 +76,15 @@ api_keys = Table(
     Column("digest", String, nullable=False, unique=True),
     Column("created_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
+)
+
+# What a tenant's requests took of a minute's quota, over all API processes. `minute`: unix minutes.
+requests = Table(
+    "requests",
+    metadata,
+    Column("tenant_id", String, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("taken", BigInteger, nullable=False),
 )
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -187,6 +208,7 @@ batches = Table(
     _added("cost_nano"),
     _added("unpriced"),
     Column("max_cost_nano", BigInteger),
+    _added("priority"),
 )
 Index("batches_of_tenant", batches.c.tenant_id, batches.c.seq)
 Index("batches_live", batches.c.seq, **_partial(batches.c.live == sa.true()))
@@ -277,6 +299,7 @@ Index(
 )
 Index("shards_owned", shards.c.owner, **_partial(shards.c.owner.is_not(None)))
 
+# `probe_worker`: who alone probes the paused lane, until `probe_until_ms`.
 lanes = Table(
     "lanes",
     metadata,
@@ -289,6 +312,8 @@ lanes = Table(
     Column("reason", String),
     Column("until_ms", BigInteger),
     Column("limit", Integer),
+    Column("probe_worker", String),
+    Column("probe_until_ms", BigInteger),
     sa.UniqueConstraint("provider", "model", "pool", "mode", name="lanes_by_key"),
 )
 
@@ -381,6 +406,16 @@ loads = Table(
     Column("until_ms", BigInteger),
 )
 Index("loads_of_batch", loads.c.batch_seq)
+
+# What each worker could use of a limit that all share, for an even split. `gate` names the limit, `amount` is in its
+# unit for a minute.
+demands = Table(
+    "demands",
+    metadata,
+    Column("worker", String, primary_key=True),
+    Column("gate", String, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)
 
 # --- sweeping -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,35 @@
+"""What several workers and several tenants share. See `adapters.sql.schema` for what the tables mean."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_QUOTAS = ("max_in_flight", "max_lines", "max_bytes", "max_storage_bytes", "max_requests")
+
+
+def upgrade() -> None:
+    for name in _QUOTAS:
+        op.add_column("tenants", sa.Column(name, sa.BigInteger()))
+    op.add_column("batches", sa.Column("priority", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("lanes", sa.Column("probe_worker", sa.String()))
+    op.add_column("lanes", sa.Column("probe_until_ms", sa.BigInteger()))
+    op.create_table(
+        "demands",
+        sa.Column("worker", sa.String(), nullable=False),
+        sa.Column("gate", sa.String(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("worker", "gate"),
+    )
+    op.create_table(
+        "requests",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("taken", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "minute"),
+    )
+    compatibility = op.create_table("compatibility", sa.Column("oldest", sa.String(), nullable=False))
+    op.bulk_insert(compatibility, [{"oldest": "0004"}])
