@@ -103,6 +103,7 @@ class LineEnds:
         if isinstance(step, Again):
             if kind is Kind.BUSY and retry_after_s is not None:
                 health.on_wait(now_s + retry_after_s, now_s, reason)
+                member.limiter.pause_until(now_s + retry_after_s)
             self.release(line)
             held.tries[place] = step.tries
             self._later.add(step.at_s, held, place)
