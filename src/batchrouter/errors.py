@@ -8,6 +8,7 @@ BatchRouterError
 ├── InputError               the input or the saved state of a `run` does not fit
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
 ├── StoreError               the database failed
+│   ├── StoreAway            it cannot be reached, or broke off; what was asked may be asked again
 │   ├── StaleLease           a worker spoke for a shard or duty that is no longer its own
 │   └── StoreFull            no room is left for the database
 ├── BlobError                the blob store failed
@@ -96,6 +97,10 @@ class IllegalTransition(BatchRouterError):
 
 class StoreError(BatchRouterError):
     """The database failed; the cause is chained."""
+
+
+class StoreAway(StoreError):
+    """The database cannot be reached, or broke off. What was asked happened or not, as a whole; ask again later."""
 
 
 class StaleLease(StoreError):
