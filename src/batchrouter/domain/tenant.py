@@ -14,6 +14,25 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """What a tenant may have at once; None: no bound.
+
+    `max_in_flight`: calls to upstreams, over all lanes and workers. `max_lines` and `max_bytes`: of its batches that
+    are not final, those lines that are done included. `max_storage_bytes`: of its files, answers included.
+    `max_requests`: to the API in one minute.
+    """
+
+    max_in_flight: int | None = None
+    max_lines: int | None = None
+    max_bytes: int | None = None
+    max_storage_bytes: int | None = None
+    max_requests: int | None = None
+
+
+UNBOUND = Quotas()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """`weight` is the tenant's share of every lane that several tenants want, against the weights of the others."""
 
@@ -21,6 +40,7 @@ class Tenant:
     name: str
     weight: int
     created_ms: int
+    quotas: Quotas = UNBOUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class Catalog(Protocol):
     # --- keys and tenants -----------------------------------------------------------------------------------------
 
     def add_tenant(self, tenant: Tenant) -> Tenant:
-        """Insert; where one of that name exists, its weight is changed and it is returned."""
+        """Insert; where one of that name exists, its weight and quotas are changed and it is returned."""
         ...
 
     def tenants(self) -> list[Tenant]: ...

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from batchrouter.domain.tenant import ApiKey, Role, Tenant
+from batchrouter.domain.tenant import ApiKey, Quotas, Role, Tenant
 from batchrouter.errors import StoreError
 from tests.conformance.scene import START_MS, TENANT, Scene
 
@@ -18,6 +20,17 @@ def test_a_tenant_added_again_gets_the_new_weight_and_keeps_its_id(scene: Scene)
     again = scene.catalog.add_tenant(Tenant(id="tenant_z", name=TENANT, weight=7, created_ms=START_MS + 5))
     assert again == Tenant(id=TENANT, name=TENANT, weight=7, created_ms=START_MS)
     assert scene.catalog.tenants() == [again]
+
+
+def test_a_tenants_quotas_are_those_it_was_added_with_last(scene: Scene) -> None:
+    """Each bound by itself, and none where none is named."""
+    bound = Quotas(max_in_flight=1, max_lines=2, max_bytes=3, max_storage_bytes=2**53, max_requests=5)
+    home = Tenant(id="tenant_z", name="z", weight=1, created_ms=START_MS, quotas=bound)
+    assert scene.catalog.add_tenant(home) == home
+    assert scene.catalog.tenants()[-1] == home
+    free = scene.catalog.add_tenant(replace(home, quotas=Quotas()))
+    assert free.quotas == Quotas()
+    assert scene.catalog.tenants()[-1] == free
 
 
 def test_a_key_is_found_by_its_digest(scene: Scene) -> None:

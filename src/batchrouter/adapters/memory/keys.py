@@ -16,7 +16,7 @@ class Keys(Part):
     def add_tenant(self, tenant: Tenant) -> Tenant:
         tenants = self._state.tenants
         known = next((each for each in tenants.values() if each.name == tenant.name), None)
-        kept = tenant if known is None else replace(known, weight=tenant.weight)
+        kept = tenant if known is None else replace(known, weight=tenant.weight, quotas=tenant.quotas)
         if known is None and tenant.id in tenants:
             raise StoreError(f"a tenant {tenant.id} exists under another name")
         tenants[kept.id] = kept

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 import msgspec
@@ -28,7 +29,7 @@ from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPa
 from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobState, UploadEvent, UploadState, upload_step
 from batchrouter.domain.shard import Lane, LaneKey, LaneMode
-from batchrouter.domain.tenant import ApiKey, Role, Tenant
+from batchrouter.domain.tenant import ApiKey, Quotas, Role, Tenant
 from batchrouter.domain.tokens import Tokens
 
 Row: TypeAlias = sa.Row[*tuple[Any, ...]]
@@ -57,13 +58,15 @@ def seqs_of(data: bytes) -> tuple[int, ...]:
 
 # --- tenants and keys -----------------------------------------------------------------------------------------------
 
-TENANT_COLUMNS = _columns(tenants, "id", "name", "weight", "created_ms")
+QUOTA_NAMES = tuple(field.name for field in fields(Quotas))
+TENANT_COLUMNS = _columns(tenants, "id", "name", "weight", "created_ms", *QUOTA_NAMES)
 KEY_COLUMNS = _columns(api_keys, "id", "tenant_id", "role", "label", "tail", "created_ms", "revoked_ms")
 
 
 def tenant_of(row: Row) -> Tenant:
-    id_, name, weight, created_ms = row
-    return Tenant(id=id_, name=name, weight=weight, created_ms=created_ms)
+    id_, name, weight, created_ms, *quotas = row
+    told = Quotas(**dict(zip(QUOTA_NAMES, quotas, strict=True)))
+    return Tenant(id=id_, name=name, weight=weight, created_ms=created_ms, quotas=told)
 
 
 def key_of(row: Row) -> ApiKey:

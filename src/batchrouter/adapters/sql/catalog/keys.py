@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.rows import KEY_COLUMNS, TENANT_COLUMNS, key_of, tenant_of
@@ -20,16 +22,10 @@ class Keys(Verbs):
     def add_tenant(self, tenant: Tenant) -> Tenant:
         with self._db.write() as tx:
             named = tenants.c.name == tenant.name
-            if not tx.execute(tenants.update().where(named), {"weight": tenant.weight}).rowcount:
-                tx.execute(
-                    tenants.insert(),
-                    {
-                        "id": tenant.id,
-                        "name": tenant.name,
-                        "weight": tenant.weight,
-                        "created_ms": tenant.created_ms,
-                    },
-                )
+            values = {"weight": tenant.weight, **asdict(tenant.quotas)}
+            if not tx.execute(tenants.update().where(named), values).rowcount:
+                new = {"id": tenant.id, "name": tenant.name, "created_ms": tenant.created_ms}
+                tx.execute(tenants.insert(), values | new)
             return tenant_of(tx.execute(sa.select(*TENANT_COLUMNS).where(named)).one())
 
     def tenants(self) -> list[Tenant]:
