@@ -246,7 +246,8 @@ events = Table(
 # --- work -----------------------------------------------------------------------------------------------------------
 
 # `done` is the only truth of what is settled; `pending` = lines whose bit is clear, for the index of what can be
-# folded. `segment_seqs`: packed u32, ascending.
+# folded. `segment_seqs`: packed u32, ascending. A run may hold several ranges: this one's part begins at `..._run_at`.
+# `fold_until_ms`: until then somebody is folding it.
 ranges = Table(
     "ranges",
     metadata,
@@ -262,6 +263,9 @@ ranges = Table(
     Column("output_run_key", String),
     Column("error_run_key", String),
     _flag("folded", default=False),
+    _added("output_run_at"),
+    _added("error_run_at"),
+    Column("fold_until_ms", BigInteger),
 )
 Index(
     "ranges_to_fold",
@@ -418,6 +422,11 @@ demands = Table(
 )
 
 # --- sweeping -------------------------------------------------------------------------------------------------------
+
+# What one of several workers does for all, and until when nobody else need look.
+turns = Table(
+    "turns", metadata, Column("name", String, primary_key=True), Column("until_ms", BigInteger, nullable=False)
+)
 
 garbage = Table(
     "garbage",

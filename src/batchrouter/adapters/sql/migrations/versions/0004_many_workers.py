@@ -31,5 +31,14 @@ def upgrade() -> None:
         sa.Column("taken", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "minute"),
     )
+    for name in ("output_run_at", "error_run_at"):
+        op.add_column("ranges", sa.Column(name, sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("ranges", sa.Column("fold_until_ms", sa.BigInteger()))
+    op.create_table(
+        "turns",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     compatibility = op.create_table("compatibility", sa.Column("oldest", sa.String(), nullable=False))
     op.bulk_insert(compatibility, [{"oldest": "0004"}])
