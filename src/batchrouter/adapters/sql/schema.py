@@ -411,14 +411,15 @@ loads = Table(
 )
 Index("loads_of_batch", loads.c.batch_seq)
 
-# What each worker could use of a limit that all share, for an even split. `gate` names the limit, `amount` is in its
-# unit for a minute.
+# What each worker could use of a limit that all share, for an even split, and what it has of it whatever its share is
+# now. `gate` names the limit; both are in its unit (`domain.sharing`).
 demands = Table(
     "demands",
     metadata,
     Column("worker", String, primary_key=True),
     Column("gate", String, primary_key=True),
     Column("amount", BigInteger, nullable=False),
+    _added("held"),
 )
 
 # --- sweeping -------------------------------------------------------------------------------------------------------
