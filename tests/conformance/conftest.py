@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,22 +12,40 @@ import pytest
 from batchrouter.adapters.memory import MemoryStore
 from batchrouter.adapters.sql import SqlStore
 from tests.conformance.scene import Scene, Store
+from tests.postgres import clear, fresh_database
+
+STORES = ("memory", "sqlite", "postgres")
 
 
 def open_store(kind: str, folder: Path) -> Store:
+    """An empty one. That on PostgreSQL is the same each time, emptied: its statements are compiled once."""
     if kind == "memory":
         return MemoryStore()
-    return SqlStore.open_sqlite(folder, sync=False)
+    if kind == "sqlite":
+        return SqlStore.open_sqlite(folder, sync=False)
+    store, url = _on_postgres()
+    clear(url)
+    return store
 
 
-STORES = ("memory", "sqlite")
+def close_store(kind: str, store: Store) -> None:
+    if kind != "postgres":
+        store.close()
+
+
+@cache
+def _on_postgres() -> tuple[SqlStore, str]:
+    url = fresh_database()
+    store = SqlStore.open_postgres(url)
+    atexit.register(store.close)
+    return store, url
 
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = open_store(request.param, tmp_path)
     yield opened
-    opened.close()
+    close_store(request.param, opened)
 
 
 @pytest.fixture

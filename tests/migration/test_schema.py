@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from batchrouter.adapters.sql import SqlStore
-from batchrouter.adapters.sql.database import open_writer
+from batchrouter.adapters.sql.sqlite import open_writer
 from batchrouter.adapters.sql.migrate import MIGRATIONS, bring_to_head, upgrade
 from batchrouter.adapters.sql.schema import HEAD, VERSIONS, metadata
 from batchrouter.adapters.sql.store import DATABASE
@@ -123,7 +123,7 @@ def test_an_interrupted_first_start_leaves_an_empty_database(tmp_path: Path, mon
     def die(*_: object) -> None:
         raise Died
 
-    monkeypatch.setattr("batchrouter.adapters.sql.migrate._VERSION_TABLE.create", die)
+    monkeypatch.setattr("batchrouter.adapters.sql.migrate.VERSION_TABLE.create", die)
     writer = open_writer(tmp_path / DATABASE, sync=False)
     with pytest.raises(Died):
         bring_to_head(writer, "it")

@@ -149,7 +149,7 @@ def test_an_error_tells_no_value(store: SqlStore) -> None:
 
 def test_a_database_that_another_process_writes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two writers never wait for ever: the second says who is in the way."""
-    monkeypatch.setattr("batchrouter.adapters.sql.database._BUSY_MS", 10)
+    monkeypatch.setattr("batchrouter.adapters.sql.sqlite._BUSY_MS", 10)
     store = SqlStore.open_sqlite(tmp_path, sync=False)
     other = sqlite3.connect(tmp_path / DATABASE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -14,7 +14,7 @@ from batchrouter.adapters.sql.schema import HEAD, OLDEST, VERSIONS, compatibilit
 from batchrouter.errors import StoreError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-_VERSION_TABLE = sa.Table(
+VERSION_TABLE = sa.Table(
     "alembic_version",
     sa.MetaData(),
     sa.Column("version_num", sa.String(32), nullable=False),
@@ -28,10 +28,7 @@ def bring_to_head(connection: sa.Connection, name: str) -> None:
     with connection.begin():
         version = _version(connection, name)
         if version is None:
-            metadata.create_all(connection)
-            _VERSION_TABLE.create(connection)
-            connection.execute(_VERSION_TABLE.insert().values(version_num=HEAD))
-            connection.execute(compatibility.insert().values(oldest=OLDEST))
+            make_tables(connection)
             return
     if version == HEAD:
         return
@@ -43,16 +40,29 @@ def bring_to_head(connection: sa.Connection, name: str) -> None:
     upgrade(connection)
 
 
+def make_tables(tx: sa.Connection) -> None:
+    """In an empty database, inside the caller's transaction."""
+    metadata.create_all(tx, checkfirst=False)
+    VERSION_TABLE.create(tx)
+    tx.execute(VERSION_TABLE.insert().values(version_num=HEAD))
+    tx.execute(compatibility.insert().values(oldest=OLDEST))
+
+
 def upgrade(connection: sa.Connection, target: str = HEAD) -> None:
     """Run the migrations up to `target` in one transaction of `connection`."""
+    with connection.begin():
+        run_migrations(connection, target)
+
+
+def run_migrations(tx: sa.Connection, target: str) -> None:
+    """Inside the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    with connection.begin():
-        command.upgrade(config, target)
+    config.attributes["connection"] = tx
+    command.upgrade(config, target)
 
 
 def _version(connection: sa.Connection, name: str) -> str | None:
@@ -60,9 +70,9 @@ def _version(connection: sa.Connection, name: str) -> str | None:
     tables = sa.inspect(connection).get_table_names()
     if not tables:
         return None
-    if _VERSION_TABLE.name not in tables:
+    if VERSION_TABLE.name not in tables:
         raise StoreError(f"{name} is not a database of BatchRouter: use another folder")
-    version: str | None = connection.execute(sa.select(_VERSION_TABLE.c.version_num)).scalar()
+    version: str | None = connection.execute(sa.select(VERSION_TABLE.c.version_num)).scalar()
     if version is None:
         raise StoreError(f"the database {name} does not tell its schema's version: restore it from a copy")
     return version

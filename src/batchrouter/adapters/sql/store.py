@@ -6,10 +6,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from batchrouter.adapters.sql import sqlite
 from batchrouter.adapters.sql.catalog import SqlCatalog
-from batchrouter.adapters.sql.database import Database, open_reader, open_writer, ours
+from batchrouter.adapters.sql.database import Database
 from batchrouter.adapters.sql.ledger import SqlLedger
 from batchrouter.adapters.sql.migrate import bring_to_head
+from batchrouter.adapters.sql.postgres import PostgresDatabase
+from batchrouter.adapters.sql.rolling import admit
 from batchrouter.errors import StoreError
 from batchrouter.ports.jobs import JobLedger
 
@@ -33,17 +36,37 @@ class SqlStore:
         measure what durability costs. Raises StoreError.
         """
         path = folder / DATABASE
-        writer = open_writer(path, sync=sync)
+        writer = sqlite.open_writer(path, sync=sync)
         try:
             bring_to_head(writer, str(path))
-            reader = open_reader(path)
+            reader = sqlite.open_reader(path)
         except sa.exc.SQLAlchemyError as error:
             writer.close()
-            raise ours(error, str(path)) from error
+            raise sqlite.ours(error, str(path)) from error
         except StoreError:
             writer.close()
             raise
-        return cls(Database(str(path), writer, reader))
+        return cls(sqlite.SqliteDatabase(str(path), writer, reader))
+
+    @classmethod
+    def open_postgres(cls, url: str, *, make: bool = False) -> SqlStore:
+        """Open a database that others use too, if its schema is one that this version can work with.
+
+        `make`: an empty database gets its tables; any number of processes may try at once. Raises ConfigError for a
+        URL that is none or a driver that is missing, StoreAway while it cannot be reached, StoreError for a database
+        that is not ours, or whose schema is too old or too new.
+        """
+        database = PostgresDatabase(url)
+        try:
+            admit(database, make=make)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def now_ms(self) -> int:
+        """The database's own time in unix milliseconds. One round trip. Raises StoreError."""
+        return self._database.now_ms()
 
     def close(self) -> None:
         """Both sides are unusable afterwards. A repeat changes nothing."""

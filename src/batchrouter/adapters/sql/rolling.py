@@ -1,0 +1,100 @@
+"""The schema of a database that several processes share: who may use it, and how it is made and brought up to date.
+
+A process never changes it at its start: others of another version may be running. `upgrade_postgres` does, before the
+new version's processes start; every migration since 0004 only adds, so that the old version's go on meanwhile. Which
+code may use a database is written in it (`compatibility.oldest`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from batchrouter.adapters.sql.database import Database
+from batchrouter.adapters.sql.migrate import VERSION_TABLE, make_tables, run_migrations
+from batchrouter.adapters.sql.schema import HEAD, compatibility
+from batchrouter.errors import StoreError
+
+_UPGRADING = 0x6261746368  # whose bytes say "batch": the advisory lock of whoever makes or changes the schema
+_LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_UPGRADING)
+# An ALTER that waits for a long transaction makes everybody else wait behind it: it gives up soon, and is run again.
+_PATIENCE = (sa.text("SET LOCAL lock_timeout = '5s'"), sa.text("SET LOCAL statement_timeout = 0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database says of itself. `version` None: it is empty."""
+
+    version: str | None
+    oldest: str | None
+
+    @property
+    def too_old(self) -> bool:
+        return self.version is None or self.version < HEAD
+
+    @property
+    def too_new(self) -> bool:
+        return self.oldest is not None and self.oldest > HEAD
+
+
+def schema_of(database: Database) -> Schema:
+    """Raises StoreError for a database that is not ours."""
+    with database.read() as tx:
+        return _look(tx, database.name)
+
+
+def admit(database: Database, *, make: bool) -> None:
+    """Raises StoreError unless this version's code can work with the database as it is, or, with `make`, made it."""
+    found = schema_of(database)
+    if found.version is None and make:
+        found = upgrade_postgres(database)[1]
+    if found.version is None:
+        raise StoreError(
+            f"the database {database.name} is empty: run batchrouter db upgrade once, before anything else"
+        )
+    refuse_too_new(found, database.name)
+    if found.too_old:
+        raise StoreError(
+            f"the schema of the database {database.name} is {found.version}, and this version of BatchRouter needs "
+            f"{HEAD}: run batchrouter db upgrade; processes of the version before go on meanwhile"
+        )
+
+
+def refuse_too_new(found: Schema, name: str) -> None:
+    if found.too_new:
+        raise StoreError(
+            f"the schema of the database {name} ({found.version}) is too new: it can be used by versions of "
+            f"BatchRouter that know {found.oldest}, and this one knows up to {HEAD}: install that version"
+        )
+
+
+def upgrade_postgres(database: Database) -> tuple[Schema, Schema]:
+    """Bring the database to this version's schema, or leave it if it is there or beyond; what it was, and what it is.
+
+    All in one transaction: one that dies changed nothing. Of several at once one works, and the others wait for it and
+    find nothing to do. Raises StoreError for a database that is not ours or is too new.
+    """
+    with database.write() as tx:
+        for statement in _PATIENCE:
+            tx.execute(statement)
+        tx.execute(_LOCK)
+        before = _look(tx, database.name)
+        refuse_too_new(before, database.name)
+        if before.version is None:
+            make_tables(tx)
+        elif before.too_old:
+            run_migrations(tx, HEAD)
+        return before, _look(tx, database.name)
+
+
+def _look(tx: sa.Connection, name: str) -> Schema:
+    tables = sa.inspect(tx).get_table_names()
+    if not tables:
+        return Schema(None, None)
+    if VERSION_TABLE.name not in tables or compatibility.name not in tables:
+        raise StoreError(f"{name} is not a database of BatchRouter: use another one")
+    version = tx.execute(sa.select(VERSION_TABLE.c.version_num)).scalar()
+    if version is None:
+        raise StoreError(f"the database {name} does not tell its schema's version: restore it from a copy")
+    return Schema(version, tx.execute(sa.select(sa.func.max(compatibility.c.oldest))).scalar())
