@@ -7,6 +7,7 @@ BatchRouterError
 ├── LineRefused              a line asks for what its provider cannot do; it fails without being sent
 ├── InputError               the input or the saved state of a `run` does not fit
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
+├── QuotaExceeded            a tenant has as much as its quotas allow
 ├── StoreError               the database failed
 │   ├── StoreAway            it cannot be reached, or broke off; what was asked may be asked again
 │   ├── StaleLease           a worker spoke for a shard or duty that is no longer its own
@@ -30,6 +31,10 @@ Foreign errors become ours at exactly one place, the adapter that wraps their li
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batchrouter.domain.quota import Excess
 
 
 class BatchRouterError(Exception):
@@ -93,6 +98,16 @@ class IllegalTransition(BatchRouterError):
         self.machine = machine
         self.state = state
         self.event = event
+
+
+class QuotaExceeded(BatchRouterError):
+    """A tenant has as much as its quotas allow. Nothing was changed. `excess` is a `domain.quota.Excess`."""
+
+    def __init__(self, excess: Excess) -> None:
+        super().__init__(
+            f"the tenant may have {excess.limit} {excess.quota}: it has {excess.used}, and wants {excess.wanted} more"
+        )
+        self.excess = excess
 
 
 class StoreError(BatchRouterError):

@@ -15,7 +15,8 @@ from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.file import File, RangeSpan, SegmentRef, Upload, UploadPart
 from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import UploadEvent
-from batchrouter.domain.tenant import ApiKey, Tenant
+from batchrouter.domain.quota import Usage
+from batchrouter.domain.tenant import ApiKey, Quotas, Tenant
 
 T = TypeVar("T")
 
@@ -55,8 +56,9 @@ class Catalog(Protocol):
 
     def tenants(self) -> list[Tenant]: ...
 
-    def add_key(self, key: ApiKey, digest: str) -> None:
-        """`digest`: lower-case hex SHA-256 of the whole key. The tenant must exist."""
+    def add_key(self, key: ApiKey, digest: str, *, first: bool = False) -> bool:
+        """`digest`: lower-case hex SHA-256 of the whole key. The tenant must exist. `first`: only where no key is
+        valid, else nothing is changed and it is False; of several that come at once, over all processes, one is."""
         ...
 
     def keys(self, tenant_id: str | None) -> list[ApiKey]:
@@ -71,10 +73,22 @@ class Catalog(Protocol):
         """Revoked keys are not found."""
         ...
 
+    def quotas(self, tenant_id: str) -> Quotas:
+        """None of them for a tenant that does not exist."""
+        ...
+
+    def usage(self, tenant_id: str) -> Usage: ...
+
+    def take_requests(self, tenant_id: str, minute: int, want: int, most: int) -> int:
+        """Take up to `want` of the `most` requests that the tenant has in this unix minute, over all processes;
+        returns how many were taken, 0 when none is left. What was taken is never given back; minutes before the last
+        are forgotten."""
+        ...
+
     # --- files ----------------------------------------------------------------------------------------------------
 
     def add_file(self, file: File) -> File:
-        """Insert; returns it with its `seq`."""
+        """Insert; returns it with its `seq`. Raises `QuotaExceeded` when the tenant may not keep so many bytes."""
         ...
 
     def file(self, tenant_id: str, file_id: str, now_ms: int) -> File | None:
@@ -120,7 +134,7 @@ class Catalog(Protocol):
         self, tenant_id: str, upload_id: str, event: UploadEvent, file: File | None, now_ms: int
     ) -> Completed | None:
         """COMPLETE with its file, or CANCEL, by the upload table, atomically; part blobs become garbage. None: no such
-        upload."""
+        upload. Raises `QuotaExceeded` as `add_file` does; the upload is then still pending."""
         ...
 
     # --- batches --------------------------------------------------------------------------------------------------
@@ -131,7 +145,9 @@ class Catalog(Protocol):
         - same tenant, route and `idempotency_key` within 24 h: the same batch, or `conflict` if `body_hash` differs;
         - no key, `resent`, same `api_key_id` and `body_hash` within 15 min: the batch already made.
 
-        An input file that does not exist (or has no index) still makes a batch: validation will refuse it."""
+        An input file that does not exist (or has no index) still makes a batch: validation will refuse it. Raises
+        `QuotaExceeded` for what is no repeat, when the tenant's batches that are not final would have too many lines
+        or bytes with it; of two that come at once and do not fit together, one is refused."""
         ...
 
     def batch(self, tenant_id: str, batch_id: str) -> Batch | None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from batchrouter.adapters.memory.quotas import require_room_for_batch
 from batchrouter.adapters.memory.state import BatchRow, Part, atomic
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.job import Job
@@ -30,6 +31,7 @@ class Batches(Part):
             return Created(known.told(), fresh=False)
         if new.id in self._state.batches:
             raise StoreError(f"a batch {new.id} exists")
+        require_room_for_batch(self._state, new)
         row = self._insert(new, now_ms)
         return Created(row.told(), fresh=True)
 

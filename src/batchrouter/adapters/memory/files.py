@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from batchrouter.adapters.memory.quotas import require_room_for_file
 from batchrouter.adapters.memory.state import FileRow, Part, UploadRow, atomic
 from batchrouter.domain.file import File, FileRole, RangeSpan, SegmentRef, Upload, UploadPart
 from batchrouter.domain.lifecycle import UploadEvent, UploadState, upload_step
@@ -17,6 +18,7 @@ class Files(Part):
 
     @atomic
     def add_file(self, file: File) -> File:
+        require_room_for_file(self._state, file)
         return self._state.insert_file(file)
 
     @atomic
@@ -129,6 +131,8 @@ class Uploads(Part):
             after = upload_step(upload.state, event)
         except IllegalTransition:
             return Completed(upload, None)
+        if file is not None:
+            require_room_for_file(self._state, file)
         kept = None if file is None else self._state.insert_file(file)
         row.upload = replace(row.upload, state=after, file_id=None if kept is None else kept.id)
         for part in row.parts:

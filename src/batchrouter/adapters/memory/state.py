@@ -162,6 +162,7 @@ class State:
         self.lock = threading.RLock()
         self.tenants: dict[str, Tenant] = {}
         self.keys: dict[str, KeyRow] = {}
+        self.requests: dict[tuple[str, int], int] = {}  # (tenant, unix minute)
         self.files: dict[str, FileRow] = {}
         self.uploads: dict[str, UploadRow] = {}
         self.batches: dict[str, BatchRow] = {}

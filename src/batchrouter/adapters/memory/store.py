@@ -10,6 +10,7 @@ from batchrouter.adapters.memory.jobs import Jobs
 from batchrouter.adapters.memory.keys import Keys
 from batchrouter.adapters.memory.lanes import Lanes
 from batchrouter.adapters.memory.presence import Presence
+from batchrouter.adapters.memory.quotas import TenantQuotas
 from batchrouter.adapters.memory.shards import Shards
 from batchrouter.adapters.memory.state import State
 from batchrouter.ports.catalog import Catalog
@@ -17,7 +18,7 @@ from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 
 
-class MemoryCatalog(Keys, Files, Uploads, Batches):
+class MemoryCatalog(Keys, TenantQuotas, Files, Uploads, Batches):
     """`ports.catalog.Catalog` over a shared state."""
 
     __slots__ = ()

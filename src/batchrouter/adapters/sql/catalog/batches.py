@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.batch_state import enter, tell
 from batchrouter.adapters.sql.catalog.files import FILE
+from batchrouter.adapters.sql.catalog.quotas import require_room_for_batch
 from batchrouter.adapters.sql.jobs import jobs_of
 from batchrouter.adapters.sql.rows import BATCH_COLUMNS, Row, batch_of, file_of, to_json
 from batchrouter.adapters.sql.schema import batch_lanes, batches, events, idempotency, lanes, loads
@@ -188,6 +189,8 @@ def _made_before(tx: sa.Connection, new: NewBatch, now_ms: int) -> tuple[int, bo
 def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
     row = tx.execute(FILE, {"id": new.input_file_id, "tenant": new.tenant_id, "now": now_ms}).first()
     source = None if row is None else file_of(row)
+    if source is not None:
+        require_room_for_batch(tx, new.tenant_id, source.lines or 0, source.bytes)
     seq = tx.execute(
         batches.insert().returning(batches.c.seq),
         {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from batchrouter.adapters.sql.catalog.quotas import require_room_for_file
 from batchrouter.adapters.sql.rows import FILE_COLUMNS, Row, file_of, file_values, seqs_of
 from batchrouter.adapters.sql.schema import batches, files, ranges
 from batchrouter.adapters.sql.segments import segments_of
@@ -58,6 +59,7 @@ _SPANS = (
 class Files(Verbs):
     def add_file(self, file: File) -> File:
         with self._db.write() as tx:
+            require_room_for_file(tx, file)
             return insert_file(tx, file)
 
     def file(self, tenant_id: str, file_id: str, now_ms: int) -> File | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.catalog.files import insert_file
+from batchrouter.adapters.sql.catalog.quotas import require_room_for_file
 from batchrouter.adapters.sql.garbage import note_garbage
 from batchrouter.adapters.sql.rows import PART_COLUMNS, UPLOAD_COLUMNS, part_of, upload_of
 from batchrouter.adapters.sql.schema import upload_parts, uploads
@@ -17,6 +18,7 @@ from batchrouter.errors import IllegalTransition, StoreError
 from batchrouter.ports.catalog import Completed
 
 _UPLOAD = sa.select(*UPLOAD_COLUMNS).where(uploads.c.id == param("id"), uploads.c.tenant_id == param("tenant"))
+_LOCKED = _UPLOAD.with_for_update()
 _PARTS = sa.select(*PART_COLUMNS).where(upload_parts.c.upload_id == param("upload")).order_by(upload_parts.c.seq)
 _DROP_PARTS = (
     upload_parts.delete().where(upload_parts.c.upload_id == param("upload")).returning(upload_parts.c.blob_key)
@@ -31,7 +33,8 @@ class Uploads(Verbs):
 
     def upload(self, tenant_id: str, upload_id: str, now_ms: int) -> Upload | None:
         with self._db.read() as tx:
-            return _find(tx, tenant_id, upload_id, now_ms)
+            row = tx.execute(_UPLOAD, {"id": upload_id, "tenant": tenant_id}).first()
+            return None if row is None else upload_of(row, now_ms)
 
     def add_part(self, tenant_id: str, part: UploadPart, now_ms: int) -> Upload | None:
         with self._db.write() as tx:
@@ -60,6 +63,8 @@ class Uploads(Verbs):
                 state = upload_step(upload.state, event)
             except IllegalTransition:
                 return Completed(upload, None)
+            if file is not None:
+                require_room_for_file(tx, file)
             made = None if file is None else insert_file(tx, file)
             kept = frozenset() if made is None else frozenset((made.blob_key, made.index_key))
             file_id = None if made is None else made.id
@@ -82,5 +87,6 @@ def end_upload(
 
 
 def _find(tx: sa.Connection, tenant_id: str, upload_id: str, now_ms: int) -> Upload | None:
-    row = tx.execute(_UPLOAD.with_for_update(), {"id": upload_id, "tenant": tenant_id}).first()
+    """Held until the transaction ends."""
+    row = tx.execute(_LOCKED, {"id": upload_id, "tenant": tenant_id}).first()
     return None if row is None else upload_of(row, now_ms)
