@@ -175,6 +175,7 @@ class JobMachine(LedgerMachine):
     def all_pause_while_jobs_run(self, who: int) -> None:
         self.scene.now += LEASE_MS + 1
         self.beat(who)
+        self.beat(who)
         self._take_all(self.names[who])
 
     def _take_all(self, name: str) -> None:

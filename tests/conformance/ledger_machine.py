@@ -114,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def let_every_lease_lapse(self, who: int) -> None:
         """All but one worker pause for too long; the one that is left beats and frees what they held."""
         self.scene.now += LEASE_MS + 1
-        self.ledger.beat(self.names[who], self.scene.now, LEASE_MS, [])
+        self.scene.reap(self.names[who])
 
     @rule()
     def restart_alone(self) -> None:
@@ -192,7 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
         name, claim = found
         other = next(each for each in self.names if each != name)
         self.scene.now += LEASE_MS + 1
-        self.ledger.beat(other, self.scene.now, LEASE_MS, [])
+        self.scene.reap(other)
         for lane in LANES:
             self._claim(other, self.scene.lane_id(lane), claim.batch_id, 3)
         owned = [each for each in self.claims[other] if each.shard_id == claim.shard_id and each.epoch > claim.epoch]

@@ -16,6 +16,7 @@ from batchrouter.domain.job import Job, JobDuty, JobNote, JobShard
 from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobEvent
 from batchrouter.domain.outcome import GAP_SHARD, Finish, Outcome, Record, pack, tail
 from batchrouter.domain.shard import (
+    Beat,
     Claim,
     Duty,
     LaneKey,
@@ -190,6 +191,11 @@ class Scene:
     def worker(self, name: str = "w1", *, alone: bool = False, lease_ms: int = LEASE_MS) -> str:
         self.ledger.enlist(name, self.now, lease_ms, alone=alone)
         return name
+
+    def reap(self, worker: str) -> Beat:
+        """Beats of a worker that may be late itself: the first only renews then, the second frees the others."""
+        self.ledger.beat(worker, self.now, LEASE_MS, [])
+        return self.ledger.beat(worker, self.now, LEASE_MS, [])
 
     def duty(self, worker: str, batch_id: str) -> Duty:
         found = [duty for duty in self.ledger.take_duties(worker, self.now, 100) if duty.batch_id == batch_id]

@@ -175,11 +175,13 @@ class Beat:
 
     `alive` false: the lease had lapsed and was taken; every shard is lost. `closing`: of the batches it named in its
     loads, those that are closing or gone, so that their calls can be ended. `reaped`: shards freed of dead workers.
+    `next_lapse_ms`: when the first lease of another worker ends, if it is not renewed; None where there is no other.
     """
 
     alive: bool
     closing: frozenset[str] = frozenset()
     reaped: int = 0
+    next_lapse_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

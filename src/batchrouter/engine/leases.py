@@ -12,13 +12,19 @@ import threading
 from collections.abc import Callable, Sequence
 
 from batchrouter.domain.shard import Beat, Load
-from batchrouter.errors import BatchRouterError
+from batchrouter.engine.fault import told
 from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-LOADS_S = 1.0
+LOADS_S = 2.5
+"""How often changed loads are told before the lease asks for a renewal: people look at them."""
+RETRY_S = 1.0
+LOOK_S = 1.0
+"""How often the thread looks whether a renewal is due; the loads may have changed, and the machine may have slept."""
+LAPSED_S = 0.02
+"""So much after another's lease has ended it is looked whether that worker renewed it."""
 MARGIN = 0.9
 """Part of the lease that is trusted; the rest covers a clock that runs a little differently elsewhere."""
 
@@ -37,13 +43,16 @@ class Lease:
         self._until_s = 0.0
         self._tick_s = clock.boot_s()
         self._loads: Sequence[Load] = ()
+        self._told: Sequence[Load] = ()
+        self._told_s = self._next_s = self._tick_s
+        self._failing = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self, asked_s: float) -> None:
         """The worker was enlisted by a call that was made at `asked_s` (boot clock)."""
         self._until_s = asked_s + self._lease_ms / 1000 * MARGIN
-        self._tick_s = self._clock.boot_s()
+        self._tick_s = self._next_s = self._clock.boot_s()
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -65,31 +74,57 @@ class Lease:
 
     def renew(self) -> Beat | None:
         """One renewal. None: the loop is hung, or the store could not be asked; the lease runs on until it ends."""
-        asked_s = self._clock.boot_s()
+        asked_s, loads = self._clock.boot_s(), self._loads
         if asked_s - self._tick_s > self._lease_ms / 3000:
-            log.warning("the event loop has not turned for %.1f s; the lease is not renewed", asked_s - self._tick_s)
+            self._fail("the event loop has not turned for %.1f s", asked_s - self._tick_s)
             return None
         try:
-            beat = self._ledger.beat(self._worker, self._clock.unix_ms(), self._lease_ms, self._loads)
+            beat = self._ledger.beat(self._worker, self._clock.unix_ms(), self._lease_ms, loads)
         except Exception as error:  # whatever it is: a thread that died here would fence the worker for ever
-            log.error("the lease could not be renewed: %s", error, exc_info=not isinstance(error, BatchRouterError))
+            self._fail("%s", told(error))
             return None
-        if beat.alive:
-            self._until_s = asked_s + self._lease_ms / 1000 * MARGIN
-        else:
-            self._until_s = 0.0
+        if self._failing:
+            self._failing = False
+            log.info("the lease of worker %s is renewed again", self._worker)
+        self._told, self._told_s = loads, asked_s
+        self._until_s = asked_s + self._lease_ms / 1000 * MARGIN if beat.alive else 0.0
         return beat
 
+    def turn(self) -> None:
+        """Renew if that is due, and find out when it is next."""
+        if self._clock.boot_s() < self._due_s():
+            return
+        beat = self.renew()
+        now_s, every_s = self._clock.boot_s(), self._lease_ms / 6000
+        if beat is None:
+            self._next_s = now_s + min(RETRY_S, every_s)
+            return
+        self._next_s = now_s + every_s
+        if beat.next_lapse_ms is not None:
+            left_s = (beat.next_lapse_ms - self._clock.unix_ms()) / 1000
+            if left_s > 0:
+                self._next_s = min(self._next_s, now_s + left_s + LAPSED_S)
+        self._on_beat(beat)
+
+    def wait_s(self) -> float:
+        """How long the thread may wait before its next `turn`."""
+        return max(0.0, min(self._due_s() - self._clock.boot_s(), LOOK_S, self._lease_ms / 6000))
+
+    def _due_s(self) -> float:
+        """Six times a lease, at once after the start and when another's lease ends, each second while it fails; and
+        sooner when the loads changed."""
+        return self._next_s if self._loads == self._told else min(self._next_s, self._told_s + LOADS_S)
+
+    def _fail(self, why: str, *values: object) -> None:
+        """Once, however often it is tried."""
+        if not self._failing:
+            self._failing = True
+            log.error(
+                "the lease of worker %s could not be renewed, and is tried again each second: " + why,
+                self._worker,
+                *values,
+            )
+
     def _run(self) -> None:
-        """Renew six times a lease; and sooner when the loads changed, because people look at them."""
-        every_s = self._lease_ms / 6000
-        next_s = self._clock.boot_s() + every_s
-        told = self._loads
-        while not self._stop.wait(min(LOADS_S, every_s)):
-            if self._clock.boot_s() < next_s and self._loads == told:
-                continue
-            told = self._loads
-            next_s = self._clock.boot_s() + every_s
-            beat = self.renew()
-            if beat is not None:
-                self._on_beat(beat)
+        while not self._stop.wait(self.wait_s()):
+            self.turn()

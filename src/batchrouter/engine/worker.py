@@ -349,6 +349,11 @@ class Worker:
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
+    @property
+    def holds_lease(self) -> bool:
+        """Whether it may send: it is enlisted, and was heard of in time."""
+        return self._lease.held()
+
     def _hand_beat(self, beat: Beat) -> None:
         """In the lease's thread: hand over to the loop, unless nothing is to be done."""
         if self._loop is not None and (not beat.alive or beat.closing or beat.reaped):
@@ -365,6 +370,8 @@ class Worker:
         if beat.closing:
             self._duty_now.set()
         if beat.reaped:
+            log.warning("%d shards of workers that are gone are free", beat.reaped)
+            self._wake.hint()
             self._claim_now.set()
 
     async def _begin_anew(self) -> None:

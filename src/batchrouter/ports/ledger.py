@@ -43,7 +43,10 @@ class Ledger(Protocol):
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
         """Renew the lease, replace the worker's loads, and free shards and duties of workers whose lease has lapsed
-        (owner none, epoch raised). A worker that was itself freed meanwhile hears `alive` false and stays out."""
+        (owner none, epoch raised). A beat frees nobody when half of its own lease or less was left: after an outage of
+        the store all are late, and whoever came back first would take from the others what they have finished. It only
+        renews then, and the next one frees. A worker that was itself freed meanwhile hears `alive` false, frees nobody
+        and stays out."""
         ...
 
     def resign(self, worker: str) -> None:

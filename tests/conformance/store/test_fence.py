@@ -92,7 +92,7 @@ def test_a_stale_worker_changes_nothing(scene: Scene) -> None:
     scene.running()
     stale = scene.claim_one("w1")
     scene.now += LEASE_MS + 1
-    scene.ledger.beat("w2", scene.now, LEASE_MS, [])
+    scene.reap("w2")
     fresh = scene.claim_one("w2")
     before = scene.picture("b1")
     told = scene.settle("w1", "b1", records_of(stale))

@@ -32,7 +32,7 @@ def test_a_lapsed_worker_loses_everything_to_the_next_beat(scene: Scene) -> None
     first, _ = scene.claim("w1")
     duty = scene.duty("w1", "b2")
     scene.now += LEASE_MS + 1
-    beat = scene.ledger.beat("w2", scene.now, LEASE_MS, [])
+    beat = scene.reap("w2")
     assert (beat.alive, beat.reaped) == (True, 2)
     again = scene.claim("w2")
     assert [claim.pending for claim in again] == [0b1111, 0b1111]
@@ -43,6 +43,61 @@ def test_a_lapsed_worker_loses_everything_to_the_next_beat(scene: Scene) -> None
     with pytest.raises(StaleLease):
         scene.claim("w1")
     assert scene.settle("w1", "b1", records_of(first)).admitted == 0
+
+
+@pytest.mark.parametrize("late_ms", [LEASE_MS // 2, LEASE_MS, 3 * LEASE_MS])
+def test_a_worker_that_is_late_itself_takes_nothing_from_the_others(late_ms: int, scene: Scene) -> None:
+    """The store was away: whoever comes back first renews, and the rest have time to do the same. What they finished
+    meanwhile counts."""
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    scene.running()
+    claim = scene.claim_one("w1")
+    lapse_ms = scene.now + LEASE_MS
+    scene.now += late_ms
+    beat = scene.ledger.beat("w2", scene.now, LEASE_MS, [])
+    assert (beat.alive, beat.reaped, beat.next_lapse_ms) == (True, 0, lapse_ms)
+    assert scene.ledger.beat("w1", scene.now, LEASE_MS, []).alive
+    assert scene.ledger.beat("w2", scene.now, LEASE_MS, []).reaped == 0
+    assert scene.settle("w1", "b1", records_of(claim)).admitted == 0b1111
+
+
+def test_the_next_beat_of_a_late_worker_frees_who_did_not_come_back(scene: Scene) -> None:
+    """And so does that of one who was in time, at the millisecond at which the other's lease ends."""
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    scene.running()
+    scene.claim_one("w1")
+    scene.now += LEASE_MS - 1
+    assert scene.ledger.beat("w2", scene.now, LEASE_MS, []).reaped == 0
+    assert scene.ledger.beat("w2", scene.now, LEASE_MS, []).reaped == 0
+    scene.now += 1
+    assert scene.ledger.beat("w2", scene.now, LEASE_MS, []).reaped == 1
+
+
+def test_a_beat_tells_when_the_next_lease_of_another_ends(scene: Scene) -> None:
+    """So that whoever takes over looks at that moment. None where nobody else lives, nor for one that is out."""
+    scene.worker("w1")
+    assert scene.ledger.beat("w1", scene.now, LEASE_MS, []).next_lapse_ms is None
+    scene.worker("w2", lease_ms=LEASE_MS + 5)
+    scene.worker("w3", lease_ms=LEASE_MS + 3)
+    assert scene.ledger.beat("w1", scene.now, LEASE_MS, []).next_lapse_ms == scene.now + LEASE_MS + 3
+    scene.ledger.resign("w1")
+    beat = scene.ledger.beat("w1", scene.now, LEASE_MS, [])
+    assert (beat.alive, beat.next_lapse_ms) == (False, None)
+
+
+def test_who_is_out_frees_nobody(scene: Scene) -> None:
+    """It has no lease of its own any more by which it could be in time."""
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    scene.running()
+    claim = scene.claim_one("w1")
+    scene.ledger.resign("w2")
+    scene.now += LEASE_MS + 1
+    assert scene.ledger.beat("w2", scene.now, LEASE_MS, []).reaped == 0
+    assert scene.ledger.beat("w1", scene.now, LEASE_MS, []).alive
+    assert scene.settle("w1", "b1", records_of(claim)).admitted == 0b1111
 
 
 def test_a_late_beat_that_nobody_challenged_goes_on(scene: Scene) -> None:

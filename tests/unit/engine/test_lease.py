@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
-from batchrouter.domain.shard import Beat
-from batchrouter.errors import BatchRouterError, StoreError
+from batchrouter.adapters.memory.clock import StepClock
+from batchrouter.domain.shard import Beat, Load
+from batchrouter.engine.leases import Lease
+from batchrouter.errors import BatchRouterError, StoreAway, StoreError
 from tests.unit.engine.house import Answer, House, chat, echo
 
 
@@ -120,3 +123,105 @@ async def test_a_store_that_fails_while_renewing_costs_the_lease_only_when_its_t
     await worker.tick()
     assert worker._lease.renew() == Beat(alive=True)
     assert worker._lease.held()
+
+
+def lease_over(clock: StepClock, beat: Callable[..., Beat], heard: list[Beat]) -> Lease:
+    ledger = type("Ledger", (), {"beat": staticmethod(beat)})()
+    lease = Lease(ledger, clock, "w1", 30_000, heard.append)  # type: ignore[arg-type]
+    lease.begin(clock.boot_s())
+    return lease
+
+
+def run(lease: Lease, clock: StepClock, seconds: float) -> None:
+    """As its thread would, beside a loop that is well."""
+    until_s = clock.boot_s() + seconds
+    while clock.boot_s() < until_s:
+        lease.turn()
+        wait_s = lease.wait_s()
+        assert 0 <= wait_s <= 1
+        clock.advance(max(wait_s, 0.001))
+        lease.tick(lease._loads)
+
+
+def test_a_lease_is_renewed_at_the_start_and_six_times_a_lease() -> None:
+    """The first at once, because of those that died before."""
+    clock, times, heard = StepClock(), list[float](), list[Beat]()
+
+    def beat(*_: object) -> Beat:
+        times.append(clock.boot_s())
+        return Beat(alive=True)
+
+    lease, start_s = lease_over(clock, beat, heard), clock.boot_s()
+    run(lease, clock, 30)
+    assert [round(at_s - start_s) for at_s in times] == [0, 5, 10, 15, 20, 25]
+    assert len(heard) == 6
+
+
+def test_changed_loads_are_told_sooner_and_others_are_not_told_again() -> None:
+    """People look at them; but not each second."""
+    clock, told = StepClock(), list[tuple[float, int]]()
+
+    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+        told.append((clock.boot_s(), len(loads)))
+        return Beat(alive=True)
+
+    lease, start_s = lease_over(clock, beat, []), clock.boot_s()
+    run(lease, clock, 1)
+    lease.tick([Load(lane_id=1, batch_id="b1", in_flight=3, retrying=0)])
+    run(lease, clock, 5)
+    assert [(round(at_s - start_s, 1), count) for at_s, count in told] == [(0, 0), (2.5, 1)]
+
+
+def test_while_the_store_is_away_the_lease_is_asked_for_each_second() -> None:
+    """So that after an outage everybody is back before anybody frees the others; and the log is told once."""
+    clock, tried = StepClock(), list[float]()
+
+    def beat(*_: object) -> Beat:
+        tried.append(clock.boot_s())
+        if len(tried) <= 40:
+            raise StoreAway("away")
+        return Beat(alive=True)
+
+    lease, start_s = lease_over(clock, beat, []), clock.boot_s()
+    run(lease, clock, 45)
+    assert [round(at_s - start_s) for at_s in tried[:42]] == [*range(41), 45][: len(tried)]
+    assert lease.held()
+
+
+def test_whoever_takes_over_looks_at_the_moment_when_anothers_lease_ends() -> None:
+    """A worker that was killed is missed one lease after its last word, and not a beat later."""
+    clock, times = StepClock(), list[float]()
+    start_ms = clock.unix_ms()
+
+    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+        times.append(clock.boot_s())
+        return Beat(alive=True, next_lapse_ms=start_ms + 7_300 if now_ms < start_ms + 7_300 else None)
+
+    lease, start_s = lease_over(clock, beat, []), clock.boot_s()
+    run(lease, clock, 10)
+    assert [round(at_s - start_s, 2) for at_s in times] == [0, 5, 7.32]
+
+
+async def test_the_lines_of_a_dead_worker_are_claimed_one_lease_after_its_last_word() -> None:
+    """By whoever lives, without a hint from anybody, and each line is answered once."""
+    house = House(lambda body: echo(body, delay_s=0.2), alone=False)
+    dead = await house.new_worker()
+    batch_id = await house.create(chat(30))
+    house.upstream = lambda body: Answer(silent=True)
+    await house.run_for(1)
+    assert len(house.flying) == 30
+    taker = await house.new_worker()
+    house.upstream = lambda body: echo(body, delay_s=0.2)
+    taker._loop = asyncio.get_running_loop()
+    last_ms = house.store.state.workers[dead.id].lease_until_ms
+    house.renewing = False
+    while not house.done(batch_id) and house.clock.unix_ms() < last_ms + 2000:
+        await taker.tick()
+        taker._lease.turn()
+        if taker._claim_now.is_set():
+            taker._claim_now.clear()
+            await house.do(taker.claims_once())
+        house.clock.advance(min(0.05, taker._lease.wait_s() or 0.001))
+        await house.settle()
+    assert house.done(batch_id)
+    assert house.clock.unix_ms() - last_ms < 500

@@ -29,17 +29,22 @@ class Presence(Part):
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
         state = self._state
         mine = state.workers.get(worker)
-        if mine is not None:
-            # A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts.
-            mine.lease_until_ms = now_ms + lease_ms
-            mine.loads = tuple(loads)
-        lapsed = [name for name, row in state.workers.items() if row.lease_until_ms <= now_ms and name != worker]
-        reaped = sum(state.free_worker(name) for name in lapsed)
         if mine is None:
-            return Beat(alive=False, reaped=reaped)
+            return Beat(alive=False)
+        in_time = mine.lease_until_ms - now_ms > lease_ms // 2
+        # A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts.
+        mine.lease_until_ms = now_ms + lease_ms
+        mine.loads = tuple(loads)
+        others = {name: row.lease_until_ms for name, row in state.workers.items() if name != worker}
+        reaped = 0
+        if in_time:
+            for name in [name for name, until_ms in others.items() if until_ms <= now_ms]:
+                del others[name]
+                reaped += state.free_worker(name)
         named = {load.batch_id for load in loads}
         running = {batch_id for batch_id in named & state.batches.keys() if state.batches[batch_id].batch.state in OPEN}
-        return Beat(alive=True, closing=frozenset(named - running), reaped=reaped)
+        closing = frozenset(named - running)
+        return Beat(alive=True, closing=closing, reaped=reaped, next_lapse_ms=min(others.values(), default=None))
 
     @atomic
     def resign(self, worker: str) -> None:

@@ -20,8 +20,17 @@ _ENLIST = _ENLIST.on_conflict_do_update(
     index_elements=[workers.c.id], set_={"lease_until_ms": _ENLIST.excluded.lease_until_ms}
 )
 _RENEW = workers.update().where(workers.c.id == param("worker"))
-_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker"))
-_LAPSED = sa.select(workers.c.id).where(workers.c.lease_until_ms <= param("now"), workers.c.id != param("worker"))
+# Locked until the end of the transaction, so that what a worker takes under its lease is not left behind by whoever
+# frees the worker at that moment.
+_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker")).with_for_update(read=True)
+_MY_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker")).with_for_update()
+# Passed over where it is being renewed, or freed by another.
+_LAPSED = (
+    sa.select(workers.c.id)
+    .where(workers.c.lease_until_ms <= param("now"), workers.c.id != param("worker"))
+    .with_for_update(skip_locked=True)
+)
+_NEXT_LAPSE = sa.select(sa.func.min(workers.c.lease_until_ms)).where(workers.c.id != param("worker"))
 _NAMED = sa.select(batches.c.id, batches.c.seq, batches.c.state).where(batches.c.id.in_(many("ids")))
 
 _gone = many("gone")
@@ -66,11 +75,16 @@ class Presence(Verbs):
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
         """A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts."""
         with self._db.write() as tx:
-            alive = tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms}).rowcount > 0
-            reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
-            if not alive:
-                return Beat(alive=False, reaped=reaped)
-            return Beat(alive=True, closing=_note_loads(tx, worker, loads), reaped=reaped)
+            lease_until_ms = tx.execute(_MY_LEASE, {"worker": worker}).scalar()
+            if lease_until_ms is None:
+                return Beat(alive=False)
+            tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms})
+            reaped = 0
+            if lease_until_ms - now_ms > lease_ms // 2:
+                reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
+            closing = _note_loads(tx, worker, loads)
+            next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
+            return Beat(alive=True, closing=closing, reaped=reaped, next_lapse_ms=next_lapse_ms)
 
     def resign(self, worker: str) -> None:
         with self._db.write() as tx:
