@@ -40,7 +40,8 @@ class Blobs(Protocol):
         ...
 
     def stream(self, key: str, offset: int, length: int) -> AsyncIterator[bytes]:
-        """The same bytes as `read`, in pieces of bounded size."""
+        """The same bytes as `read`, in pieces of bounded size. A blob deleted or replaced meanwhile is told whole, or
+        ends with `BlobError`: a bucket is asked piece by piece."""
         ...
 
     async def size(self, key: str) -> int:

@@ -229,15 +229,17 @@ class _LocalWriter:
             self._temp = None
 
 
-def neighbours(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, list[int]]]:
-    """Reads as (start, end, places of the spans in it): spans with small gaps share one, of `PIECE_BYTES` at most."""
+def neighbours(
+    spans: Sequence[tuple[int, int]], *, gap: int = GAP_BYTES, longest: int = PIECE_BYTES
+) -> list[tuple[int, int, list[int]]]:
+    """Reads as (start, end, places of the spans in it): spans with gaps of `gap` at most share one, of `longest`."""
     reads: list[tuple[int, int, list[int]]] = []
     for place in sorted(range(len(spans)), key=lambda each: spans[each]):
         offset, length = spans[place]
         if reads:
             start, end, places = reads[-1]
             after = max(end, offset + length)
-            if offset <= end + GAP_BYTES and after - start <= PIECE_BYTES:
+            if offset <= end + gap and after - start <= longest:
                 places.append(place)
                 reads[-1] = (start, after, places)
                 continue
