@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq
 PIN := $(PIP) --require-hashes --no-build-isolation
 
+# Processes that share the tests, file by file: most tests wait for other processes more than they work.
+TESTERS ?= 2
+
 .PHONY: help install demo serve test check bench oracle lock examples clean
 
 help: ## List the targets
@@ -25,7 +28,7 @@ serve: install ## Start a server and leave it running: make serve ARGS="--port 9
 	@$(BIN)/batchrouter serve $(ARGS)
 
 test: $(VENV)/.dev ## Run the whole test suite, with the seconds of each tier
-	@$(BIN)/python -m pytest -q tests $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder tests $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
 	@$(BIN)/ruff format --check .

@@ -32,13 +32,16 @@ hypothesis.settings.load_profile("ci" if IN_CI else "local")
 
 
 class TierClock:
-    """Orders the tests by tier, adds up what each took, and prints the table before the closing line."""
+    """Orders the tests by tier, adds up what each took, and prints the table before the closing line.
 
-    def __init__(self) -> None:
+    Where several processes share the tests (pytest-xdist), each orders them; the one that prints only hears reports.
+    """
+
+    def __init__(self, *, shared: bool) -> None:
         self.tiers = tiers()
         self.by_folder: dict[str, Tier] = {folder: tier for tier in self.tiers for folder in tier.folders}
         self.rank = {folder: place for place, folder in enumerate(self.by_folder)}
-        self.folder_of_test: dict[str, str] = {}
+        self.shared = shared
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -47,12 +50,13 @@ class TierClock:
             if folder not in self.by_folder:
                 raise pytest.UsageError(f"{item.nodeid} is in no tier: put it under one of {', '.join(self.by_folder)}")
             item.add_marker(folder)
-            self.folder_of_test[item.nodeid] = folder
-            self.by_folder[folder].tests += 1
-        items.sort(key=lambda item: self.rank[self.folder_of_test[item.nodeid]])
+        # Alone: what fails fastest runs first. Shared: what takes longest, so that all processes end together.
+        items.sort(key=lambda item: self.rank[folder_of(item.path)], reverse=self.shared)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.by_folder[self.folder_of_test[report.nodeid]].spent_s += report.duration
+        tier = self.by_folder[folder_of(ROOT / report.nodeid.partition("::")[0])]
+        tier.spent_s += report.duration
+        tier.tests += report.when == "setup"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         ran = [tier for tier in self.tiers if tier.tests]
@@ -63,7 +67,7 @@ class TierClock:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(TierClock(), "tier-clock")
+    config.pluginmanager.register(TierClock(shared=hasattr(config, "workerinput")), "tier-clock")
 
 
 # --- no network but loopback ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -171,11 +174,45 @@ def config_for(base_url: str, **changes: Any) -> dict[str, Any]:
     return {"providers": {"sim": {"type": "openai", "base_url": base_url, **changes}}}
 
 
+PORTS = range(12_000, 32_000)
+"""Below those that Linux gives to outgoing connections: none of them takes the port of a server between two starts."""
+BLOCK = 200
+
+
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+    """One of this process's own block of ports, so that no other process of tests takes it before it is used."""
+    for _ in range(BLOCK):
+        port = next(_own_ports())
+        with contextlib.suppress(OSError), _bound(port, lingering=True):
+            return port
+    raise AssertionError(f"none of {BLOCK} ports is free")
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Round and round, so that a port rests before it is used again. The block is ours while its first port is."""
+    firsts = list(PORTS[::BLOCK])
+    random.SystemRandom().shuffle(firsts)
+    for first in firsts:
+        with contextlib.suppress(OSError):
+            _held.append(_bound(first, lingering=False))
+            return cycle(range(first + 1, first + BLOCK))
+    raise AssertionError("other processes hold every block of ports")
+
+
+_held: list[socket.socket] = []
+
+
+def _bound(port: int, *, lingering: bool) -> socket.socket:
+    """`lingering`: also a port of which old connections linger. Two may be bound to it at once, if both say so."""
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, lingering)
+        made.bind(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def environment(**more: str) -> dict[str, str]:
