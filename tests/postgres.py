@@ -21,10 +21,13 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+
+if TYPE_CHECKING:
+    import psycopg
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 URL = os.environ.get("TEST_DATABASE_URL", "")
@@ -204,10 +207,16 @@ def empty_database() -> str:
 def clear(url: str) -> None:
     """Empty every table of ours, and number rows anew: quicker than a new database, for whoever runs many tests on
     one."""
+    _kept_connection(url).execute(_clearing())
+
+
+@cache
+def _kept_connection(url: str) -> psycopg.Connection[Any]:
     import psycopg
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_clearing())
+    connection = psycopg.connect(url, autocommit=True)
+    atexit.register(connection.close)
+    return connection
 
 
 @cache

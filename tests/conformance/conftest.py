@@ -28,16 +28,18 @@ def open_store(kind: str, folder: Path) -> Store:
     return store
 
 
-def close_store(kind: str, store: Store) -> None:
-    if kind != "postgres":
-        store.close()
+class KeptStore(SqlStore):
+    """For the next test."""
+
+    def close(self) -> None:
+        pass
 
 
 @cache
-def _on_postgres() -> tuple[SqlStore, str]:
+def _on_postgres() -> tuple[KeptStore, str]:
     url = fresh_database()
-    store = SqlStore.open_postgres(url)
-    atexit.register(store.close)
+    store = KeptStore.open_postgres(url)
+    atexit.register(SqlStore.close, store)
     return store, url
 
 
@@ -45,7 +47,7 @@ def _on_postgres() -> tuple[SqlStore, str]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = open_store(request.param, tmp_path)
     yield opened
-    close_store(request.param, opened)
+    opened.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.conformance.conftest import STORES, open_store
 from tests.conformance.job_machine import over
 from tests.conformance.scene import Store
 
-EXAMPLES = {"memory": 100, "sqlite": 12}
+EXAMPLES = {"memory": 100, "sqlite": 12, "postgres": 6}
 HEALTH = list(HealthCheck)
 
 

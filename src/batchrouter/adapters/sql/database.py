@@ -47,3 +47,8 @@ class TakenBack(StoreError):
 
 class CutOff(StoreAway):
     """The connection broke before COMMIT was asked for: nothing happened, and a new connection may do it."""
+
+
+class Doubled(StoreError):
+    """Such a row exists, and nothing of the transaction happened. Perhaps somebody made it a moment ago, and the verb
+    will now find it."""

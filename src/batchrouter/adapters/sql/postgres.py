@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from batchrouter.adapters.sql.database import CutOff, TakenBack
+from batchrouter.adapters.sql.database import CutOff, Doubled, TakenBack
 from batchrouter.errors import ConfigError, StoreAway, StoreError, StoreFull
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class PostgresDatabase:
         """Connects when first asked. Raises ConfigError for a URL that is none."""
         self._link = Link(url)
         self.name = self._link.name
+        self._closed = False
         self._engine = sa.create_engine(
             "postgresql+psycopg://",
-            creator=self._link.connect,
+            creator=self._connect,
             poolclass=QueuePool,
             pool_size=_KEPT,
             max_overflow=CONNECTIONS_MAX - _KEPT,
@@ -89,7 +90,13 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """A verb that another thread is in the middle of ends as it would have."""
+        self._closed = True
         self._engine.dispose()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if self._closed:
+            raise StoreError(f"the store on {self.name} is closed: the process is stopping")
+        return self._link.connect()
 
 
 class Link:
@@ -133,6 +140,8 @@ def ours(error: sa.exc.SQLAlchemyError, name: str, *, committing: bool = False) 
         return _away(name, words, state, committing, getattr(error, "connection_invalidated", False))
     if state in _TAKEN_BACK:
         return TakenBack(f"the database {name} took a transaction back: {words}")
+    if state == _UNIQUE:
+        return Doubled(f"nothing was changed in the database {name}: such a row exists ({words})")
     if state in _FULL:
         return StoreFull(f"no room is left for the database {name}; nothing was changed: free some space ({words})")
     sentence = _SENTENCES.get(state, "the database {name} failed: {words}")
@@ -156,7 +165,8 @@ def _words(cause: BaseException) -> str:
 
 # By SQLSTATE, or by its class (PostgreSQL's documentation, appendix "PostgreSQL Error Codes").
 _AWAY = {"08", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04", "25006"}
-_TAKEN_BACK = {"40001", "40P01", "23505", "55P03"}
+_TAKEN_BACK = {"40001", "40P01", "55P03"}
+_UNIQUE = "23505"
 _FULL = {"53100", "53200", "53400"}
 _SENTENCES = {
     "57014": "the database {name} took too long; nothing was changed: {words}",

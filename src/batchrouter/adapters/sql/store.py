@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -29,7 +30,7 @@ class SqlStore:
         self.jobs: JobLedger = self.ledger
 
     @classmethod
-    def open_sqlite(cls, folder: Path, *, sync: bool = True) -> SqlStore:
+    def open_sqlite(cls, folder: Path, *, sync: bool = True) -> Self:
         """Open or make the database of a folder, at the schema of this version. The caller holds the folder's lock.
 
         `sync` false gives up durability against a loss of power, not against the death of the process: only to
@@ -49,7 +50,7 @@ class SqlStore:
         return cls(sqlite.SqliteDatabase(str(path), writer, reader))
 
     @classmethod
-    def open_postgres(cls, url: str, *, make: bool = False) -> SqlStore:
+    def open_postgres(cls, url: str, *, make: bool = False) -> Self:
         """Open a database that others use too, if its schema is one that this version can work with.
 
         `make`: an empty database gets its tables; any number of processes may try at once. Raises ConfigError for a

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from batchrouter.adapters.sql.database import CutOff, Database, TakenBack
+from batchrouter.adapters.sql.database import CutOff, Database, Doubled, TakenBack
+from batchrouter.errors import StoreError
 
 T = TypeVar("T")
 
@@ -39,16 +40,16 @@ class Verbs:
 def again(verb: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(verb)
     def run(*args: Any, **kwargs: Any) -> T:
-        cut = False
+        once: set[type[StoreError]] = set()
         for pause_s in _PAUSES_S:
             try:
                 return verb(*args, **kwargs)
             except TakenBack:
                 threading.Event().wait(pause_s)
-            except CutOff:
-                if cut:  # the connection was new
+            except (CutOff, Doubled) as error:
+                if type(error) in once:  # on a new connection too, or now that it can see the other's row
                     raise
-                cut = True
+                once.add(type(error))
         return verb(*args, **kwargs)
 
     return run
