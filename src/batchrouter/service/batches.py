@@ -12,7 +12,7 @@ from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.domain.shard import LaneMode
-from batchrouter.errors import ApiError
+from batchrouter.errors import ApiError, QuotaExceeded
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog, Page
 from batchrouter.ports.clock import Chance, Clock
@@ -21,6 +21,7 @@ from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.files import unknown_after
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotas import refusal
 from batchrouter.service.quotes import Quotes
 
 LIST_MAX = 100
@@ -96,7 +97,10 @@ class Batches:
             resent=repeat.resent,
             max_cost_nano=max_cost_nano,
         )
-        created = await self._calls.write(self._catalog.create_batch, new, now_ms=now_ms)
+        try:
+            created = await self._calls.write(self._catalog.create_batch, new, now_ms=now_ms)
+        except QuotaExceeded as error:
+            raise refusal(error.excess) from error
         if created.conflict or created.batch is None:
             raise ApiError(
                 409,

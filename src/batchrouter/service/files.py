@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchrouter.domain.file import File
-from batchrouter.errors import ApiError, BlobFull
+from batchrouter.errors import ApiError, BlobFull, QuotaExceeded
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog, Page
@@ -14,6 +14,7 @@ from batchrouter.service.content import Content
 from batchrouter.service.filenames import safe_filename
 from batchrouter.service.intake import Intake, ScratchMaker
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotas import refusal
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 BATCH_PURPOSE = "batch"
@@ -177,7 +178,15 @@ class Files:
         file = await self.settle(
             intake, file_id=file_id, tenant_id=tenant_id, purpose=purpose, filename=filename, expires_s=expires_s
         )
-        return await self.calls.write(self.catalog.add_file, file)
+        try:
+            return await self.calls.write(self.catalog.add_file, file)
+        except QuotaExceeded as error:
+            await self.drop(file)
+            raise refusal(error.excess) from error
+
+    async def drop(self, file: File) -> None:
+        """Delete the bytes of a file that did not become one."""
+        await self.blobs.delete([key for key in (file.blob_key, file.index_key) if key is not None])
 
     async def settle(
         self, intake: Intake, *, file_id: str, tenant_id: str, purpose: str, filename: str, expires_s: int | None

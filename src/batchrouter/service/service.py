@@ -12,6 +12,7 @@ from batchrouter.service.files import Files
 from batchrouter.service.intake import MemoryScratch, ScratchMaker
 from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotas import RequestQuotas
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.uploads import Uploads
 
@@ -39,4 +40,5 @@ class Service:
         self.uploads = Uploads(self.files, catalog, calls, blobs, clock, chance, self.limits)
         self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes)
         self.quotes = quotes
+        self.request_quotas = RequestQuotas(catalog, calls, clock)
         self.keys = Keys(catalog, calls, clock, chance)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from batchrouter.domain.file import File, Upload, UploadPart
 from batchrouter.domain.lifecycle import UploadEvent, UploadState
-from batchrouter.errors import ApiError, BlobFull
+from batchrouter.errors import ApiError, BlobFull, QuotaExceeded
 from batchrouter.ports.blobs import Blobs, BlobWriter
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog
@@ -18,6 +18,7 @@ from batchrouter.service.filenames import safe_filename
 from batchrouter.service.files import BATCH_PURPOSE, PURPOSES, Files, disk_full
 from batchrouter.service.intake import Intake
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.quotas import refusal
 
 
 class IncomingPart:
@@ -192,13 +193,17 @@ class Uploads:
         except BaseException:
             await intake.abort()
             raise
-        ended = await self.calls.write(
-            self.catalog.end_upload, caller.tenant_id, upload.id, UploadEvent.COMPLETE, file, file.created_ms
-        )
+        try:
+            ended = await self.calls.write(
+                self.catalog.end_upload, caller.tenant_id, upload.id, UploadEvent.COMPLETE, file, file.created_ms
+            )
+        except QuotaExceeded as error:
+            await self._files.drop(file)
+            raise refusal(error.excess) from error
         if ended is not None and ended.file is not None:
             return ended.upload, ended.file
         # Somebody else completed or cancelled it meanwhile: these bytes are nobody's.
-        await self.blobs.delete([key for key in (file.blob_key, file.index_key) if key is not None])
+        await self._files.drop(file)
         raise no_such_upload(upload.id) if ended is None else not_pending(ended.upload)
 
     async def _get(self, caller: Caller, upload_id: str) -> Upload:
