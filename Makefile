@@ -14,7 +14,7 @@ PIN := $(PIP) --require-hashes --no-build-isolation
 # Processes that share the tests, file by file: most tests wait for other processes more than they work.
 TESTERS ?= 2
 
-.PHONY: help install demo serve test check bench oracle lock examples clean
+.PHONY: help install demo serve test check bench oracle lock examples rehearse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/
 
 examples: $(VENV)/.server ## Write examples/*.jsonl anew
 	@$(BIN)/python scripts/make_examples.py
+
+rehearse: $(VENV)/.dev ## Build and run the image without a container engine, as root: make rehearse ARGS="--python /usr/local"
+	@$(BIN)/python scripts/rehearse_image.py $(ARGS)
 
 clean: ## Remove .venv and every cache
 	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
