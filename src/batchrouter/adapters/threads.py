@@ -103,6 +103,8 @@ def _one(jobs: SimpleQueue[_Job | None]) -> bool:
     if job is None:
         return False
     loop, future, verb, args, kwargs = job
+    if future.cancelled():  # nobody waits any more, and others wait behind it
+        return True
     result, error = None, None
     try:
         result = verb(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What every handler is given, and the gate that closes when the server stops."""
+"""What every handler is given, what the server itself needs, and the gate that closes when it stops."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
+from batchrouter.ports.clock import Chance, Clock
 from batchrouter.service.service import Service
 
 Models = Callable[[], Awaitable[Sequence[ModelInfo]]]
@@ -21,23 +22,35 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    service: Service
-    models: Models
+class Door:
+    """What an `ApiServer` needs, whatever it serves."""
+
     settings: ApiSettings
+    clock: Clock
+    chance: Chance
     gate: Gate = field(default_factory=Gate)
-    static_keys: tuple[tuple[bytes, StaticKey], ...] = ()
-    """Keys beside the SHA-256 of their secrets."""
 
     def signature(self) -> dict[str, str]:
         """Headers that every reply has: an id that the log knows it by, and the date."""
-        service = self.service
         return {
-            "x-request-id": f"req_{service.chance.hex(32)}",
-            "date": formatdate(service.clock.unix_ms() // 1000, usegmt=True),
+            "x-request-id": f"req_{self.chance.hex(32)}",
+            "date": formatdate(self.clock.unix_ms() // 1000, usegmt=True),
         }
 
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    door: Door
+    service: Service
+    models: Models
+    static_keys: tuple[tuple[bytes, StaticKey], ...] = ()
+    """Keys beside the SHA-256 of their secrets."""
+
+    @property
+    def settings(self) -> ApiSettings:
+        return self.door.settings
+
     @classmethod
-    def of(cls, service: Service, models: Models, settings: ApiSettings) -> Context:
-        keys = tuple((hashlib.sha256(key.secret.encode()).digest(), key) for key in settings.static_keys)
-        return cls(service, models, settings, static_keys=keys)
+    def of(cls, door: Door, service: Service, models: Models) -> Context:
+        keys = tuple((hashlib.sha256(key.secret.encode()).digest(), key) for key in door.settings.static_keys)
+        return cls(door, service, models, static_keys=keys)

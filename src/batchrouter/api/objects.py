@@ -121,7 +121,9 @@ class TenantList(Struct):
 
 
 class Health(Struct):
-    status: Literal["ok", "stopping"]
+    status: Literal["ok", "stopping", "not_ready"]
+    reason: str | UnsetType = UNSET
+    """Why it is not ready."""
 
 
 def file_object(file: File, base_url: str) -> FileObject:

@@ -23,18 +23,22 @@ def document(version: str) -> dict[str, Any]:
         for prefix in endpoint.home.value:
             path = prefix + _PARAMETER.sub(r"{\1}", endpoint.path)
             paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, prefix, schema_of)
-    paths["/healthz"] = {
-        "get": {
-            "operationId": "health",
-            "summary": "Whether the server takes requests. Needs no key.",
-            "tags": ["server"],
-            "security": [],
-            "responses": {
-                str(status): {"description": words, "content": _json(schema_of[Health])}
-                for status, words in ((200, "It does."), (503, "It is stopping."))
-            },
+    for path, name, summary, yes, no in (
+        ("/healthz", "health", "Whether the process is alive.", "It is.", "It is stopping."),
+        ("/readyz", "ready", "Whether requests should be sent here.", "They should.", "It is stopping, or not ready."),
+    ):
+        paths[path] = {
+            "get": {
+                "operationId": name,
+                "summary": f"{summary} Needs no key.",
+                "tags": ["server"],
+                "security": [],
+                "responses": {
+                    str(status): {"description": words, "content": _json(schema_of[Health])}
+                    for status, words in ((200, yes), (503, no))
+                },
+            }
         }
-    }
     return {
         "openapi": "3.1.0",
         "info": {

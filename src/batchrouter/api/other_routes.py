@@ -1,4 +1,4 @@
-"""Handlers of models, keys and tenants, health and the API's own description."""
+"""Handlers of models, keys and tenants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from starlette.responses import Response
 from batchrouter.api.asking import json_body
 from batchrouter.api.context import Context
 from batchrouter.api.objects import (
-    Health,
     KeyList,
     ModelList,
     TenantList,
@@ -65,12 +64,6 @@ async def put_tenant(context: Context, request: Request, caller: Caller) -> Resp
 
 async def list_tenants(context: Context, request: Request, caller: Caller) -> Response:
     return json_reply(TenantList("list", [tenant_object(home) for home in await context.service.keys.tenants()]))
-
-
-async def health(context: Context, request: Request) -> Response:
-    if context.gate.closing:
-        return json_reply(Health("stopping"), 503)
-    return json_reply(Health("ok"))
 
 
 def _tenant_name(body: asked.Body, name: str) -> str:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from batchrouter.api.context import Context
+from batchrouter.api.context import Door
 from batchrouter.api.replies import bad_request, error_body, stopping, too_slow
 from batchrouter.api.settings import ApiSettings
 from batchrouter.errors import ApiError
@@ -34,10 +34,10 @@ class TimedProtocol(H11Protocol):
     connection. While a body is awaited, each `body_timeout_s` must bring `body_min_bytes`; time in which the server
     itself does not read does not count."""
 
-    def __init__(self, context: Context, config: Config, server_state: ServerState) -> None:
+    def __init__(self, door: Door, config: Config, server_state: ServerState) -> None:
         super().__init__(config, server_state, {})
-        self._sign = context.signature
-        self._settings = context.settings
+        self._sign = door.signature
+        self._settings = door.settings
         self._phase: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._window_bytes = 0

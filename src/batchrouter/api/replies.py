@@ -45,6 +45,16 @@ def stopping(retry_after_s: int) -> ApiError:
     )
 
 
+def store_away() -> ApiError:
+    return ApiError(
+        503,
+        "The server cannot reach its database at this moment. Nothing is lost; try again soon.",
+        type="server_error",
+        code="database_unavailable",
+        headers={"Retry-After": "5"},
+    )
+
+
 def too_slow() -> ApiError:
     return ApiError(
         408,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from batchrouter.api.context import Context
+from batchrouter.api.context import Door
 from batchrouter.api.protocol import TimedProtocol, config_for
 from batchrouter.api.replies import stopping
-from batchrouter.api.settings import ApiSettings
 
 BACKLOG = 2_048
 CLOSE_S = 1.0
@@ -20,19 +19,18 @@ CLOSE_S = 1.0
 class ApiServer:
     """`start`, then `begin_shutdown`, then `stop`; all on one event loop. Signals are the caller's affair."""
 
-    def __init__(self, app: Starlette, settings: ApiSettings) -> None:
+    def __init__(self, door: Door, app: ASGIApp) -> None:
+        self._door = door
         self._app = app
-        self._context: Context = app.state.context
-        self._settings = settings
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one if `port` is 0. Raises OSError when the address is taken."""
         loop = asyncio.get_running_loop()
-        config = config_for(self._app, self._settings)
+        config = config_for(self._app, self._door.settings)
         self._server = await loop.create_server(
-            lambda: TimedProtocol(self._context, config, self._state), host, port, backlog=BACKLOG
+            lambda: TimedProtocol(self._door, config, self._state), host, port, backlog=BACKLOG
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -40,10 +38,10 @@ class ApiServer:
     def begin_shutdown(self) -> None:
         """From now on every new request is refused with 503 and `Retry-After`, idle connections close, and requests
         whose body has not come yet are ended at once. Answers that are being sent go on."""
-        self._context.gate.closing = True
+        self._door.gate.closing = True
         for connection in list(self._state.connections):
             if isinstance(connection, TimedProtocol):
-                connection.end_waiting(stopping(self._settings.retry_after_s))
+                connection.end_waiting(stopping(self._door.settings.retry_after_s))
 
     async def stop(self, grace_s: float) -> None:
         """Stop listening; what is still being answered has `grace_s` to end, then it is cut off."""

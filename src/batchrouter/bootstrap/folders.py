@@ -1,4 +1,4 @@
-"""A data folder looked at without running anything on it."""
+"""A data folder, or the keys of a database, looked at without running anything on it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from batchrouter.adapters.clock import RealChance, RealClock
+from batchrouter.adapters.database_clock import DatabaseClock
 from batchrouter.adapters.folder import DataFolder, read_server
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
+from batchrouter.config import StorageConfig
 from batchrouter.service.keys import Keys
 
-__all__ = ["holding", "keys_of", "read_server", "scratch_in"]
+__all__ = ["holding", "keys_in", "keys_of", "read_server", "scratch_in"]
 
 
 @asynccontextmanager
@@ -30,6 +32,20 @@ async def keys_of(folder: Path) -> AsyncIterator[Keys]:
             store.close()
     finally:
         held.close()
+
+
+@asynccontextmanager
+async def keys_in(config: StorageConfig) -> AsyncIterator[Keys]:
+    """The keys of a database on PostgreSQL, whoever else works on it. Raises `StoreError`."""
+    store = SqlStore.open_postgres(config.database, make=True)
+    calls = Threads()
+    clock = DatabaseClock(store.now_ms, RealClock())
+    clock.sync()
+    try:
+        yield Keys(store.catalog, calls, clock, RealChance())
+    finally:
+        calls.close()
+        store.close()
 
 
 @contextmanager

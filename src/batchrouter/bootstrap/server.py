@@ -1,81 +1,128 @@
-"""An `Embedded` behind its HTTP API."""
+"""The HTTP API in front of a storage: alone (`api`), or with a worker in the same process (`serve`)."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.folder import ServerNote
 from batchrouter.api.app import create_app
+from batchrouter.api.context import Door
+from batchrouter.api.health import Probes
+from batchrouter.api.late import Late
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
-from batchrouter.bootstrap.embedded import Embedded
-from batchrouter.config import Config
-from batchrouter.domain.tenant import DEFAULT_TENANT, Role
+from batchrouter.bootstrap.engine import Engine, raise_file_limit
+from batchrouter.bootstrap.providers import Providers, make_service
+from batchrouter.bootstrap.ready import Ready, listen
+from batchrouter.bootstrap.storage import Storage, open_storage
+from batchrouter.config import Config, is_shared
+from batchrouter.domain.tenant import Role
 
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """What a server tells when it is up. `first_key`: made because there was none, told this once."""
-
-    url: str
-    folder: Path
-    first_key: str | None
-    providers: tuple[str, ...]
+NOT_YET = "the database has not been reached yet"
 
 
 class Server:
-    """An `Embedded` behind its HTTP API."""
+    """`start`, then `stop`, which may come at any moment. `data`: the folder of the command line, if one was given.
+    `works`: with a worker in this process."""
 
-    def __init__(self, config: Config, folder: Path, env: Mapping[str, str]) -> None:
-        self._embedded = Embedded(config, folder, env)
+    def __init__(
+        self, config: Config, data: Path | None, env: Mapping[str, str], *, host: str, port: int, works: bool
+    ) -> None:
+        self._config = config
+        self._data = data
+        self._env = env
+        self._host, self._port = host, port
+        self._works = works
         self._env_key = env.get("BATCHROUTER_API_KEY") or None
-        self._token = self._embedded.chance.token(40)
+        self._token = RealChance().token(40)
+        self._clock = RealClock()
+        self._providers = Providers(config, self._clock)
+        self._storage: Storage | None = None
+        self._engine: Engine | None = None
         self._api: ApiServer | None = None
 
-    async def start(self, host: str, port: int) -> Ready:
-        """Listen, then begin to work. Raises OSError when the address is taken; nothing has been done then."""
-        embedded = self._embedded
-        static = [StaticKey(self._token, Role.ADMIN, key_id="folder")]
+    async def start(self) -> Ready:
+        """Open the storage, listen, then begin to work. Where a database may be away it listens first, and refuses
+        with 503 until it is there. Raises `BatchRouterError`; then only `stop` is left to do."""
+        raise_file_limit()
+        shared = is_shared(self._config.storage)
+        if not shared:
+            self._storage = await open_storage(self._config.storage, self._data, self._env)
+        door, late = self._make_door(shared=shared)
+        self._api = ApiServer(door, late)
+        url = await listen(self._api, self._host, self._port)
+        if self._storage is None:
+            self._storage = await open_storage(self._config.storage, self._data, self._env)
+        return await self._begin(self._storage, door, late, url)
+
+    async def _begin(self, storage: Storage, door: Door, late: Late, url: str) -> Ready:
+        service = make_service(storage, self._providers)
+        await service.keys.tenant()
+        if storage.folder is not None:
+            storage.folder.announce(ServerNote(url, os.getpid(), self._token))
+        storage.start()
+        if self._works:
+            self._engine = Engine(storage, self._providers, self._env)
+            await self._engine.start()
+        late.app = create_app(door, service, self._list_models, self._probes)
+        # After everything that can fail: a key is told once, and a start that fails tells nothing.
+        first_key = None if self._env_key is not None else await service.keys.first("made at the first start")
+        return Ready(
+            role="serve" if self._works else "api",
+            url=url,
+            storage=storage.name,
+            providers=tuple(self._config.providers),
+            first_key=first_key,
+            worker=None if self._engine is None else self._engine.worker.id,
+        )
+
+    def _make_door(self, *, shared: bool) -> tuple[Door, Late]:
+        static = [] if shared else [StaticKey(self._token, Role.ADMIN, key_id="folder")]
         if self._env_key is not None:
             static.append(StaticKey(self._env_key, Role.USER, key_id=_env_key_id(self._env_key)))
-        settings = ApiSettings(static_keys=tuple(static), version=version("batchrouter"))
-        self._api = ApiServer(create_app(embedded.service, self._list_models, settings), settings)
-        await embedded.service.keys.tenant()
-        port = await self._api.start(host, port)
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-        url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-        embedded.folder.announce(ServerNote(url, os.getpid(), self._token))
-        await embedded.start()
-        first_key = None
-        # After everything that can fail: a key is told once, and a start that fails tells nothing.
-        if self._env_key is None and not await embedded.has_keys():
-            _, first_key = await embedded.service.keys.create(DEFAULT_TENANT, Role.USER, "made at the first start")
-        return Ready(url, embedded.folder.path, first_key, tuple(embedded.config.providers))
+        door = Door(ApiSettings(static_keys=tuple(static), version=version("batchrouter")), self._clock, RealChance())
+        return door, Late(door, self._probes)
+
+    @property
+    def _probes(self) -> Probes:
+        return Probes(self._why_not_ready)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new work and end waiting requests; let calls and downloads finish for `grace_s`; then close."""
-        clock = self._embedded.clock
-        until_s = clock.mono_s() + grace_s
+        until_s = self._clock.mono_s() + grace_s
         if self._api is not None:
             self._api.begin_shutdown()
-        await self._embedded.worker.stop(grace_s)
+        if self._engine is not None:
+            await self._engine.stop(grace_s)
         # Listening until here: whoever asks meanwhile is told to come back, and not that nobody is there.
         if self._api is not None:
-            await self._api.stop(max(0.0, until_s - clock.mono_s()))
-        await self._embedded.close()
+            await self._api.stop(max(0.0, until_s - self._clock.mono_s()))
+        if self._engine is not None:
+            await self._engine.aclose()
+        await self._providers.aclose()
+        if self._storage is not None:
+            await self._storage.close()
 
     def hurry(self) -> None:
         """While `stop` waits for calls: end them now. What was answered is still written."""
-        self._embedded.hurry()
+        if self._engine is not None:
+            self._engine.hurry()
+
+    async def _why_not_ready(self) -> str | None:
+        if self._storage is None:
+            return NOT_YET
+        if self._engine is not None and not self._engine.worker.holds_lease:
+            return "the lease of its worker has lapsed"
+        return await self._storage.why_not_ready()
 
     async def _list_models(self) -> list[ModelInfo]:
-        config = self._embedded.config
-        return [ModelInfo(name, provider) for name, provider in await self._embedded.models.names(config.models)]
+        found = await self._providers.models.names(self._config.models)
+        return [ModelInfo(name, provider) for name, provider in found]
 
 
 def _env_key_id(key: str) -> str:

@@ -22,6 +22,8 @@ __all__ = [
     "upstreams_of",
 ]
 
+FLUSH_S, FLUSH_BUCKET_S = 0.1, 1.0
+"""A crash repeats at most the lines of that long; ten times the segments would be ten times the puts."""
 FILES_APART = 256
 """Least number of open files that are not upstream connections: database, blobs, clients. A quarter if that is more;
 half where the limit is tiny."""
@@ -92,8 +94,12 @@ def service_limits(config: Config) -> ServiceLimits:
     )
 
 
-def engine_settings(config: Config) -> EngineSettings:
+def engine_settings(config: Config, *, alone: bool, bucket: bool) -> EngineSettings:
+    """`alone`: no other worker lives; `bucket`: bytes go to an object store, where each put costs."""
     return EngineSettings(
+        alone=alone,
+        lease_ms=round(config.server.lease * 1000),
+        flush_s=FLUSH_BUCKET_S if bucket else FLUSH_S,
         budget_bytes=config.batches.memory_bytes,
         limits=batch_limits(config),
         retry=RetrySettings(max_attempts=config.batches.max_attempts),

@@ -1,4 +1,4 @@
-"""`batchrouter keys`: API keys of a data folder, through the server that holds it where one does."""
+"""`batchrouter keys`: API keys of a data folder, through the server that holds it where one does, or of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from batchrouter.bootstrap.folders import keys_of, read_server
+from batchrouter.bootstrap.folders import keys_in, keys_of, read_server
 from batchrouter.cli.client import Client
 from batchrouter.cli.settings import data_folder, load_config
+from batchrouter.config import is_shared
 from batchrouter.domain.tenant import ApiKey, Role
 from batchrouter.errors import FolderError, TransportError
 from batchrouter.service.keys import Keys
@@ -34,10 +35,12 @@ class KeyTold(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class KeyFolder:
-    """The keys of a folder. Every call raises `BatchRouterError` with a sentence for people."""
+    """The keys of what the configuration names. Every call raises `BatchRouterError` with a sentence for people."""
 
     def __init__(self, data: Path | None, config: Path | None) -> None:
-        self._folder = data_folder(data, load_config(config))
+        loaded = load_config(config)
+        self._shared = loaded.storage if is_shared(loaded.storage) else None
+        self._folder = data_folder(data, loaded)
 
     def create(self, tenant: str, role: Role, label: str, weight: int | None) -> KeyTold:
         async def here(keys: Keys) -> KeyTold:
@@ -75,12 +78,12 @@ class KeyFolder:
         return self._do(here, there)
 
     def _do(self, here: Callable[[Keys], Awaitable[T]], there: Callable[[Client], T]) -> T:
-        async def in_folder() -> T:
-            async with keys_of(self._folder) as keys:
+        async def there_is() -> T:
+            async with keys_of(self._folder) if self._shared is None else keys_in(self._shared) as keys:
                 return await here(keys)
 
         try:
-            return asyncio.run(in_folder())
+            return asyncio.run(there_is())
         except FolderError:
             server = read_server(self._folder)
             if server is None:
@@ -91,7 +94,7 @@ class KeyFolder:
             raise FolderError(f"{self._folder} is held by process {server.pid}, but {error}") from error
 
     def _must_exist(self) -> None:
-        if not self._folder.is_dir():
+        if self._shared is None and not self._folder.is_dir():
             raise FolderError(
                 f"there is no data folder {self._folder}; name the server's with --data, or make a key first"
             )

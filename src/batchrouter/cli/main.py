@@ -41,6 +41,7 @@ Config = Annotated[
 ]
 Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Default: storage.blobs, ./batchrouter-data.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout; words go to stderr.")]
+ExitWithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", metavar="URL", help="Default: the url of the first line.")]
 
 
@@ -92,14 +93,68 @@ def serve(
     config: Config = None,
     log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
     json: Json = False,
-    exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, max=256, metavar="N", help="On PostgreSQL: this many in processes of their own."),
+    ] = None,
+    exit_with_stdin: ExitWithStdin = False,
 ) -> None:
     """Run the server until Ctrl-C or SIGTERM; a second one skips the wait for calls under way."""
     from batchrouter.cli.serve import ServeOptions, serve
 
     words.log_to_stderr(log_level)
-    options = ServeOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
-    raise typer.Exit(serve(options))
+    raise typer.Exit(
+        serve(
+            ServeOptions(
+                host=host,
+                port=port,
+                data=data,
+                config=config,
+                exit_with_stdin=exit_with_stdin,
+                json=json,
+                workers=workers,
+                log_level=log_level,
+            )
+        )
+    )
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Default: server.host, 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: server.port, 8000; 0 takes a free one.")] = None,
+    data: Data = None,
+    config: Config = None,
+    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    json: Json = False,
+    exit_with_stdin: ExitWithStdin = False,
+) -> None:
+    """Run the HTTP API alone, one of any number on one PostgreSQL, until Ctrl-C or SIGTERM."""
+    from batchrouter.cli.api import api
+    from batchrouter.cli.role import RoleOptions
+
+    words.log_to_stderr(log_level)
+    options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
+    raise typer.Exit(api(options))
+
+
+@app.command()
+def worker(
+    host: Annotated[str | None, typer.Option(help="For health and metrics. Default: server.host, 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: server.worker_port, 8001; 0 takes a free one.")] = None,
+    data: Data = None,
+    config: Config = None,
+    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    json: Json = False,
+    exit_with_stdin: ExitWithStdin = False,
+) -> None:
+    """Run a worker alone, one of any number on one PostgreSQL, until Ctrl-C or SIGTERM."""
+    from batchrouter.cli.role import RoleOptions
+    from batchrouter.cli.worker import worker
+
+    words.log_to_stderr(log_level)
+    options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
+    raise typer.Exit(worker(options))
 
 
 @app.command(epilog=RUN_EPILOG)

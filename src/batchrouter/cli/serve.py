@@ -1,87 +1,81 @@
-"""`batchrouter serve`: the server in the foreground, until it is asked to stop."""
+"""`batchrouter serve`: API and worker in one process, or the API here and workers in processes of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import uvloop
-
-from batchrouter.bootstrap.server import Ready, Server
-from batchrouter.cli.settings import NO_PROVIDER, data_folder, load_config
-from batchrouter.cli.signals import Stop
-from batchrouter.cli.words import OK, emit, say, tell
-from batchrouter.config import Config
-from batchrouter.errors import ConfigError
+from batchrouter.bootstrap.children import Children
+from batchrouter.bootstrap.ready import Ready
+from batchrouter.bootstrap.server import Server
+from batchrouter.cli.role import Role, RoleOptions, run_role
+from batchrouter.cli.settings import NO_PROVIDER, given_folder, load_config
+from batchrouter.config import is_shared, require_shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """What is not given comes from the configuration. `exit_with_stdin`: end when standard input does."""
+class ServeOptions(RoleOptions):
+    """`workers` None: one, in this process. `log_level`: for the workers' processes."""
 
-    host: str | None = None
-    port: int | None = None
-    data: Path | None = None
-    config: Path | None = None
-    exit_with_stdin: bool = False
-    json: bool = False
+    workers: int | None = None
+    log_level: str = "warning"
 
 
 def serve(options: ServeOptions) -> int:
     """Until SIGTERM or SIGINT. Raises `ConfigError`, `FolderError`, `StoreError` before it serves."""
     config = load_config(options.config)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options, config))
-
-
-async def _serve(options: ServeOptions, config: Config) -> int:
-    stop = Stop()
-    stop.listen()
-    server = Server(config, data_folder(options.data, config), os.environ)
-    stop.hurry = server.hurry
+    workers = options.workers
+    if workers == 1 and not is_shared(config.storage):
+        workers = None  # that one is in this process
+    if workers is not None:
+        require_shared(config, f"`batchrouter serve --workers {workers}`")
+    data = given_folder(options.data, config)
     host = config.server.host if options.host is None else options.host
     port = config.server.port if options.port is None else options.port
-    if options.exit_with_stdin:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _stop_at_end_of_input, stop)
-    grace_s = 0.0
-    try:
-        try:
-            ready = await server.start(host, port)
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port}: {error}. Choose another with --host and --port (0 takes a free port)"
-            ) from error
-        if options.json:
-            emit({"ok": True, **_told(ready)})
-        else:
-            tell("\n".join(_words(ready)))
-        await stop.asked.wait()
-        grace_s = config.server.shutdown_grace_s
-        say(f"Stopping: calls under way have {grace_s:.0f} s to end; a second signal ends them now.")
-    finally:
-        await server.stop(grace_s)
-    return OK
+
+    def make() -> Role:
+        server = Server(config, data, os.environ, host=host, port=port, works=workers is None)
+        return Family(server, _children(options, workers)) if workers else server
+
+    return run_role(make, options, config.server.shutdown_grace_s, serve_words)
 
 
-def _told(ready: Ready) -> dict[str, object]:
-    return {
-        "url": ready.url,
-        "base_url": f"{ready.url}/v1",
-        "data": str(ready.folder),
-        "first_key": ready.first_key,
-        "providers": list(ready.providers),
-        "pid": os.getpid(),
-    }
+class Family:
+    """A server and its workers' processes."""
+
+    def __init__(self, server: Server, children: Children) -> None:
+        self._server = server
+        self._children = children
+
+    async def start(self) -> Ready:
+        ready = await self._server.start()
+        self._children.start()
+        return ready
+
+    async def stop(self, grace_s: float) -> None:
+        await asyncio.gather(self._children.stop(grace_s), self._server.stop(grace_s))
+
+    def hurry(self) -> None:
+        self._children.hurry()
+        self._server.hurry()
 
 
-def _words(ready: Ready) -> list[str]:
+def _children(options: ServeOptions, count: int) -> Children:
+    command = [sys.executable, "-m", "batchrouter.cli", "worker", "--port", "0", "--json", "--exit-with-stdin"]
+    command += ["--log-level", options.log_level]
+    for name, value in (("--config", options.config), ("--data", options.data), ("--host", options.host)):
+        command += [] if value is None else [name, str(value)]
+    return Children(command, count)
+
+
+def serve_words(ready: Ready) -> Sequence[str]:
     key = ready.first_key or ("$BATCHROUTER_API_KEY" if os.environ.get("BATCHROUTER_API_KEY") else "YOUR_KEY")
     told = [
         f"BatchRouter serves {ready.url}",
-        f"  data       {ready.folder.resolve()}",
+        f"  data       {ready.storage}",
     ]
     if ready.first_key is not None:
         told.append(f"  API key    {ready.first_key}   (shown this once; `batchrouter keys create` makes others)")
@@ -100,9 +94,3 @@ def _words(ready: Ready) -> list[str]:
         told.append(f"{NO_PROVIDER}\nUntil then every batch fails with model_not_found.")
     told.append("Ctrl-C stops it.")
     return told
-
-
-def _stop_at_end_of_input(stop: Stop) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.ask()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from batchrouter import config as configuration
-from batchrouter.config import Config
+from batchrouter.config import DATA_FOLDER, Config, is_bucket
 from batchrouter.errors import ConfigError
 
 NO_PROVIDER = (
@@ -23,8 +23,12 @@ def load_config(path: Path | None) -> Config:
 
 
 def data_folder(given: Path | None, config: Config) -> Path:
-    if given is not None:
-        return given
-    if "://" in config.storage.blobs:
-        raise ConfigError(f"storage.blobs '{config.storage.blobs}' is not supported; name a folder")
-    return Path(config.storage.blobs)
+    """Where one process keeps everything."""
+    return given or Path(config.storage.blobs or DATA_FOLDER)
+
+
+def given_folder(given: Path | None, config: Config) -> Path | None:
+    """`--data` as it was given. Raises `ConfigError` where it would be left aside."""
+    if given is not None and is_bucket(config.storage.blobs):
+        raise ConfigError(f"--data names a folder, and storage.blobs is the bucket {config.storage.blobs}")
+    return given

@@ -7,6 +7,7 @@ own tools read.
 settings   every setting and its default
 windows    lengths of time as people write them
 reading    from a file or the environment to settings
+storage    which database and which place for bytes, and what of them goes together
 checking   what can never work is refused, by file and key; bounds: of numbers
 providers  what a provider's settings come to, together with the facts of its host
 routes     the router that the settings ask for
@@ -28,6 +29,7 @@ from batchrouter.config.settings import (
     ServerConfig,
     StorageConfig,
 )
+from batchrouter.config.storage import is_bucket, is_shared, require_shared, shown
 from batchrouter.config.windows import Seconds, window_seconds
 
 __all__ = [
@@ -46,11 +48,15 @@ __all__ = [
     "checked",
     "flex_of",
     "host_of",
+    "is_bucket",
+    "is_shared",
     "load",
     "mode_of",
     "native_of",
     "parse",
     "pool_of",
+    "require_shared",
     "router_of",
+    "shown",
     "window_seconds",
 ]

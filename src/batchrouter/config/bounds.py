@@ -15,7 +15,12 @@ _TIB = 1 << 40
 _DAY_S = 86_400.0
 _MONTH_S = 31 * _DAY_S
 
-SERVER = {"port": (0, 65_535), "shutdown_grace_s": (0.0, _DAY_S)}
+SERVER = {
+    "port": (0, 65_535),
+    "shutdown_grace_s": (0.0, _DAY_S),
+    "worker_port": (0, 65_535),
+    "lease": (1.0, 3_600.0),
+}
 PROVIDER = {
     "max_in_flight": (1, 1_000_000),
     "start_in_flight": (1, 1_000_000),

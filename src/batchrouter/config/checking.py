@@ -12,6 +12,7 @@ from batchrouter.config.bounds import check_bounds, near
 from batchrouter.config.providers import completed
 from batchrouter.config.routes import router_of
 from batchrouter.config.settings import Config
+from batchrouter.config.storage import check_storage
 from batchrouter.config.windows import window_seconds
 from batchrouter.domain.line_errors import LineFault
 from batchrouter.domain.routing import Resolved, Router, RoutingError
@@ -20,8 +21,7 @@ from batchrouter.errors import ConfigError
 
 def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     """`config` with each provider's host, address and keys filled in and a lone provider as the default."""
-    if config.storage.database != "sqlite":
-        raise ConfigError(f"{name}: storage.database '{config.storage.database}' is not supported; use sqlite")
+    check_storage(config.storage, f"{name}: storage")
     check_bounds(config.server, f"{name}: server", bounds.SERVER)
     _check_batches(config, f"{name}: batches")
     providers = {key: completed(key, each, name, env) for key, each in config.providers.items()}

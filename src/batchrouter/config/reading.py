@@ -13,7 +13,8 @@ import yaml
 from batchrouter.config.bounds import near
 from batchrouter.config.checking import checked
 from batchrouter.config.secrets import masked, secrets_in
-from batchrouter.config.settings import Config, ProviderConfig
+from batchrouter.config.settings import Config, ProviderConfig, StorageConfig
+from batchrouter.config.storage import with_environment
 from batchrouter.config.windows import Seconds, seconds_of
 from batchrouter.errors import ConfigError
 from batchrouter.providers.hosts import HOSTS
@@ -30,7 +31,9 @@ def load(path: Path | None, env: Mapping[str, str], folder: Path | None = None) 
     if path is None and folder is not None:
         path = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
     if path is None:
-        return checked(Config(providers=_from_environment(env)), "the environment", env)
+        name = "the environment"
+        storage = _converted(with_environment({}, env), StorageConfig, name, "storage.")
+        return checked(Config(storage=storage, providers=_from_environment(env)), name, env)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,6 +91,9 @@ def _read(data: dict[Any, Any], env: Mapping[str, str], name: str, secrets: set[
     """`secrets` grows by what the environment told."""
     _refuse_unknown(data, Config, name, "")
     data = _expand(data, env, name, secrets)
+    if storage := with_environment(data.get("storage"), env):
+        data["storage"] = storage
+        secrets |= secrets_in({"storage": storage})
     providers = data.pop("providers", None) or {}
     if not isinstance(providers, dict):
         raise ConfigError(f"{name}: providers must be a mapping from a name to settings")

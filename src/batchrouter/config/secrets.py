@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_SETTINGS = frozenset(("api_key", "api_keys", "headers"))
+from batchrouter.config.storage import passwords_in
+
+_SETTINGS = frozenset(("api_key", "api_keys", "headers", "options"))
+_DATABASE = "database"
 _LEAST = 8
 """Characters of a secret; a shorter one would black out half of a message, and guards nothing."""
 # As the vendors' keys begin; what follows has neither spaces nor slashes.
@@ -15,7 +18,7 @@ _SHOWN = "[secret]"
 
 
 def secrets_in(data: Any) -> set[str]:
-    """Keys and headers, at whatever place settings of these names stand."""
+    """Keys and headers, at whatever place settings of these names stand, and the passwords of databases."""
     return set(_found(data, secret=False))
 
 
@@ -30,6 +33,8 @@ def masked(text: str, secrets: set[str]) -> str:
 def _found(value: Any, *, secret: bool) -> Iterator[str]:
     if isinstance(value, dict):
         for key, each in value.items():
+            if key == _DATABASE and isinstance(each, str):
+                yield from passwords_in(each)
             yield from _found(each, secret=secret or key in _SETTINGS)
     elif isinstance(value, list):
         for each in value:

@@ -24,12 +24,19 @@ class ServerConfig(_Struct, frozen=True):
     port: int = 8000
     shutdown_grace_s: float = 30.0
     """How long calls may still run after SIGTERM."""
+    worker_port: int = 8001
+    """Of `batchrouter worker`: health and metrics."""
+    lease: Seconds = Seconds(30)
+    """How long the lines of a worker stay its own after it was last heard of."""
 
 
 class StorageConfig(_Struct, frozen=True):
+    """`options` are the object store's own, by their names there (region, endpoint, keys)."""
+
     database: str = "sqlite"
-    blobs: str = DATA_FOLDER
-    """A folder."""
+    blobs: str | None = None
+    """A folder or a bucket. None: `DATA_FOLDER`, with SQLite."""
+    options: dict[str, str] = {}
 
 
 class KeyConfig(_Struct, frozen=True):

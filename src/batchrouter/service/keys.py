@@ -51,7 +51,16 @@ class Keys:
     ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is kept nowhere. The tenant is made if there is none of that name; a weight
         that is given becomes the tenant's."""
-        home = await self.tenant(tenant, weight)
+        key, secret, _ = await self._add(await self.tenant(tenant, weight), role, label, first=False)
+        return key, secret
+
+    async def first(self, label: str) -> str | None:
+        """The secret of a new user key of the default tenant; None where any key is valid. Of processes that ask at
+        once one gets it."""
+        _, secret, made = await self._add(await self.tenant(), Role.USER, label, first=True)
+        return secret if made else None
+
+    async def _add(self, home: Tenant, role: Role, label: str, *, first: bool) -> tuple[ApiKey, str, bool]:
         secret = SECRET_PREFIX + self._chance.token(SECRET_CHARS)
         key = ApiKey(
             id=f"key_{self._chance.hex(16)}",
@@ -61,8 +70,7 @@ class Keys:
             tail=secret[-4:],
             created_ms=self._clock.unix_ms(),
         )
-        await self._calls.write(self._catalog.add_key, key, digest_of(secret))
-        return key, secret
+        return key, secret, await self._calls.write(self._catalog.add_key, key, digest_of(secret), first=first)
 
     async def all(self, tenant: str | None = None) -> list[tuple[ApiKey, str]]:
         """Keys, newest first, each with its tenant's name; None: of all tenants."""

@@ -16,6 +16,7 @@ from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import InlineCalls, Threads
 from batchrouter.adapters.wake import LocalWake
 from batchrouter.api.app import create_app
+from batchrouter.api.context import Door
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.domain.cost import RateCard
@@ -89,8 +90,9 @@ class Rig:
         async def listed() -> list[ModelInfo]:
             return list(models)
 
-        self.app = create_app(self.service, listed, self.settings)
-        self.server = ApiServer(self.app, self.settings)
+        self.door = Door(self.settings, self.clock, self.chance)
+        self.app = create_app(self.door, self.service, listed)
+        self.server = ApiServer(self.door, self.app)
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server")

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batchrouter.api.app import Front
+from batchrouter.api.front import Front
 
 
 class Gate:
     closing = False
 
 
-class Context:
+class Door:
     gate = Gate()
 
     def signature(self) -> dict[str, str]:
@@ -43,9 +43,9 @@ async def test_the_log_has_kind_and_place_and_no_message(
     async def receive() -> Message:
         raise AssertionError("nothing is read")
 
-    context: Any = Context()
+    door: Any = Door()
     with caplog.at_level(logging.DEBUG):
-        await Front(app, context)({"type": "http", "method": "GET", "path": "/v1/x"}, receive, send)
+        await Front(app, door)({"type": "http", "method": "GET", "path": "/v1/x"}, receive, send)
     assert [message["status"] for message in sent if "status" in message] == statuses
     assert (sent[-1]["type"] == "http.response.body") is (statuses == [500]), "a reply that broke off is not ended"
     assert "GET /v1/x failed (req_1): KeyError at " in caplog.text

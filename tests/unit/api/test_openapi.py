@@ -9,8 +9,10 @@ import jsonschema
 import pytest
 from starlette.routing import Route
 
+from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.api import docs_page
 from batchrouter.api.app import create_app
+from batchrouter.api.context import Door
 from batchrouter.api.openapi import document
 from batchrouter.api.settings import ApiSettings
 from batchrouter.service.service import Service
@@ -34,7 +36,7 @@ def references(value: object) -> set[str]:
 
 def test_every_route_is_described_and_nothing_else_is(description: dict[str, Any]) -> None:
     # Making the routes touches nothing of the service.
-    app = create_app(cast(Service, None), list, ApiSettings())
+    app = create_app(Door(ApiSettings(), RealClock(), RealChance()), cast(Service, None), list)
     served = {
         (re.sub(r":path}", "}", route.path), method.lower())
         for route in app.routes

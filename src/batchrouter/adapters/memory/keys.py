@@ -27,12 +27,15 @@ class Keys(Part):
         return list(self._state.tenants.values())
 
     @atomic
-    def add_key(self, key: ApiKey, digest: str) -> None:
+    def add_key(self, key: ApiKey, digest: str, *, first: bool = False) -> bool:
         if key.tenant_id not in self._state.tenants:
             raise StoreError(f"key {key.id} names tenant {key.tenant_id}, which does not exist")
         if key.id in self._state.keys or any(row.digest == digest for row in self._state.keys.values()):
             raise StoreError(f"key {key.id} exists")
+        if first and any(row.key.revoked_ms is None for row in self._state.keys.values()):
+            return False
         self._state.keys[key.id] = KeyRow(key, digest)
+        return True
 
     @atomic
     def keys(self, tenant_id: str | None) -> list[ApiKey]:

@@ -15,6 +15,7 @@ from batchrouter.errors import StoreError
 _KEYS = sa.select(*KEY_COLUMNS)
 _KEY = _KEYS.where(api_keys.c.id == param("id"))
 _KEY_BY_DIGEST = _KEYS.where(api_keys.c.digest == param("digest"), api_keys.c.revoked_ms.is_(None))
+_ANY_VALID = sa.select(api_keys.c.id).where(api_keys.c.revoked_ms.is_(None)).limit(1)
 _REVOKE = api_keys.update().where(api_keys.c.id == param("key_id"), api_keys.c.revoked_ms.is_(None))
 
 
@@ -33,12 +34,17 @@ class Keys(Verbs):
         with self._db.read() as tx:
             return [tenant_of(row) for row in tx.execute(sa.select(*TENANT_COLUMNS).order_by(tenants.c.seq))]
 
-    def add_key(self, key: ApiKey, digest: str) -> None:
+    def add_key(self, key: ApiKey, digest: str, *, first: bool = False) -> bool:
         with self._db.write() as tx:
-            if tx.execute(sa.select(tenants.c.id).where(tenants.c.id == key.tenant_id)).first() is None:
+            # Locked, so that of two first keys of this tenant the second sees the first.
+            tenant = sa.select(tenants.c.id).where(tenants.c.id == key.tenant_id).with_for_update()
+            if tx.execute(tenant).first() is None:
                 raise StoreError(f"key {key.id} names tenant {key.tenant_id}, which does not exist")
+            if first and tx.execute(_ANY_VALID).first() is not None:
+                return False
             values = {column.name: getattr(key, column.name) for column in KEY_COLUMNS}
             tx.execute(api_keys.insert(), values | {"digest": digest})
+            return True
 
     def keys(self, tenant_id: str | None) -> list[ApiKey]:
         found = _KEYS if tenant_id is None else _KEYS.where(api_keys.c.tenant_id == tenant_id)

@@ -1,0 +1,53 @@
+"""What both sides of the store know of providers: where models are, what they cost, which there are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from batchrouter.adapters.clock import RealChance
+from batchrouter.adapters.prices import ListedPrices
+from batchrouter.adapters.upstream_models import UpstreamModels
+from batchrouter.bootstrap.storage import Storage
+from batchrouter.bootstrap.wires import options_of
+from batchrouter.bootstrap.wiring import price_sources, service_limits, upstreams_of
+from batchrouter.config import Config, router_of
+from batchrouter.ports.clock import Chance, Clock
+from batchrouter.service.quotes import Quotes
+from batchrouter.service.service import Service
+
+
+class Providers:
+    """Asked over the network only when somebody wants to know; `aclose` ends that."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self.config = config
+        self.router = router_of(config)
+        self.models = UpstreamModels(upstreams_of(config), clock)
+        self.prices = ListedPrices(price_sources(config), clock)
+
+    async def aclose(self) -> None:
+        await self.models.aclose()
+
+
+def make_service(storage: Storage, providers: Providers, chance: Chance | None = None) -> Service:
+    """People's side."""
+    config = providers.config
+    return Service(
+        catalog=storage.catalog,
+        calls=storage.people_calls,
+        blobs=storage.blobs,
+        clock=storage.clock,
+        chance=chance or RealChance(),
+        wake=storage.wake,
+        quotes=Quotes(
+            storage.blobs,
+            providers.router,
+            partial(options_of, config),
+            providers.prices,
+            window_s=max(config.windows_s.values()),
+            margin_s=float(config.batches.overtake_margin),
+            lanes_max=config.batches.max_lanes,
+        ),
+        limits=service_limits(config),
+        scratch=storage.scratch,
+    )

@@ -1,0 +1,225 @@
+"""Opens what the configuration names: a locked folder for one process, or PostgreSQL and a place for bytes for many.
+
+Everything else is built on a `Storage` and does not know which of the two it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from batchrouter.adapters.blobs import LocalBlobs
+from batchrouter.adapters.blobs.objects import ObjectBlobs
+from batchrouter.adapters.clock import RealClock
+from batchrouter.adapters.database_clock import DatabaseClock
+from batchrouter.adapters.folder import DataFolder
+from batchrouter.adapters.impatient import ImpatientCalls
+from batchrouter.adapters.scratch import FolderScratch
+from batchrouter.adapters.sql.store import SqlStore
+from batchrouter.adapters.sql.wake import PostgresWake
+from batchrouter.adapters.threads import Threads
+from batchrouter.adapters.wake import LocalWake
+from batchrouter.config import DATA_FOLDER, StorageConfig, is_bucket, is_shared, shown
+from batchrouter.errors import BlobError, StoreAway, StoreError
+from batchrouter.ports.blobs import Blobs
+from batchrouter.ports.calls import Calls
+from batchrouter.ports.clock import Clock
+from batchrouter.ports.wake import Wake
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+READERS = 4
+"""Threads that read PostgreSQL, each with a connection: a long list holds up no poll."""
+SYNC_S = 5.0
+"""How often the database's time is asked for."""
+ASK_S = 10.0
+"""How long a person waits for a database that does not answer."""
+READY_S = 3.0
+AWAY_WAIT_S, AWAY_TOLD_S = 1.0, 30.0
+
+
+class Storage:
+    """What is kept, and how it is reached. `folder`: locked for this process; None where others share the storage.
+    `bucket`: bytes are in an object store. `name` is for people, without a password.
+
+    `calls` waits for the store as long as it takes; `people_calls` gives up where somebody waits for the answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SqlStore,
+        calls: Threads,
+        blobs: LocalBlobs | ObjectBlobs,
+        wake: LocalWake | PostgresWake,
+        clock: RealClock | DatabaseClock,
+        scratch: Path,
+        name: str,
+        folder: DataFolder | None = None,
+        closing: ExitStack,
+    ) -> None:
+        self.catalog = store.catalog
+        self.ledger = store.ledger
+        self.jobs = store.jobs
+        self.calls: Calls = calls
+        self.people_calls: Calls = calls if folder is not None else ImpatientCalls(calls, ASK_S)
+        self.blobs: Blobs = blobs
+        self.wake: Wake = wake
+        self.clock: Clock = clock
+        self.name = name
+        self.folder = folder
+        self.bucket = isinstance(blobs, ObjectBlobs)
+        self._store = store
+        self._local_blobs = blobs if isinstance(blobs, LocalBlobs) else None
+        self._shared_clock = clock if isinstance(clock, DatabaseClock) else None
+        self._scratch = scratch
+        self._closing = closing
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def on_folder(cls, path: Path, env: Mapping[str, str]) -> Storage:
+        """SQLite and blobs. Raises `FolderError` when another process holds the folder, `StoreError`."""
+        # Durability switched off, only to measure what it costs.
+        sync = env.get("BATCHROUTER_UNSAFE_NO_SYNC") != "1"
+        with ExitStack() as opened:
+            folder = DataFolder.open(path)
+            opened.callback(folder.close)
+            store = SqlStore.open_sqlite(path, sync=sync)
+            opened.callback(store.close)
+            blobs = LocalBlobs(path / "blobs", sync=sync)
+            opened.callback(blobs.close)
+            calls = Threads()
+            opened.callback(calls.close)
+            return cls(
+                store=store,
+                calls=calls,
+                blobs=blobs,
+                wake=LocalWake(),
+                clock=RealClock(),
+                scratch=path / "scratch",
+                name=str(path.resolve()),
+                folder=folder,
+                closing=opened.pop_all(),
+            )
+
+    @classmethod
+    def on_postgres(cls, config: StorageConfig, blobs_folder: Path | None = None) -> Storage:
+        """PostgreSQL, whose tables are made if there are none, and the bucket or the folder that all processes share.
+        Waits for the network: to be called in a thread. Raises `StoreAway`, `StoreError`, `ConfigError`."""
+        with ExitStack() as opened:
+            store = SqlStore.open_postgres(config.database, make=True)
+            opened.callback(store.close)
+            clock = DatabaseClock(store.now_ms, RealClock())
+            clock.sync()
+            blobs = _blobs_of(config, blobs_folder)
+            opened.callback(blobs.close)
+            wake = PostgresWake(config.database)
+            opened.callback(wake.close)
+            calls = Threads(readers=READERS)
+            opened.callback(calls.close)
+            scratch = Path(tempfile.mkdtemp(prefix="batchrouter-"))
+            opened.callback(shutil.rmtree, scratch, ignore_errors=True)
+            return cls(
+                store=store,
+                calls=calls,
+                blobs=blobs,
+                wake=wake,
+                clock=clock,
+                scratch=scratch,
+                name=f"{shown(config.database)}, {blobs_folder or config.blobs}",
+                closing=opened.pop_all(),
+            )
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process works on it."""
+        return self.folder is not None
+
+    def scratch(self) -> FolderScratch:
+        """Room for comparing the ids of a long input; close it."""
+        return FolderScratch(self._scratch)
+
+    def start(self) -> None:
+        """Begin what goes on beside the work, on the running loop."""
+        if self.folder is not None:
+            FolderScratch.clear(self._scratch)
+            self._tasks.append(asyncio.create_task(self._clear(), name="clear"))
+        if self._shared_clock is not None:
+            self._tasks.append(asyncio.create_task(self._keep_time(self._shared_clock), name="time"))
+
+    async def why_not_ready(self) -> str | None:
+        """None: the database answers."""
+        if self.alone:
+            return None
+        try:
+            await ImpatientCalls(self.calls, READY_S).read(self._store.now_ms)
+        except StoreError as error:
+            return str(error)
+        return None
+
+    async def close(self) -> None:
+        """Let go of everything; nothing may be asked any more. A repeat changes nothing."""
+        for task in self._tasks:
+            if task.get_name() == "time":
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._closing.close()
+
+    async def _clear(self) -> None:
+        """The folder's lock proves that whoever left a write unfinished is dead."""
+        assert self._local_blobs is not None
+        try:
+            cleared = await self._local_blobs.clear_abandoned()
+        except BlobError as error:
+            log.warning("unfinished writes of an earlier process could not be cleared: %s", error)
+        else:
+            if cleared:
+                log.info("cleared %d unfinished writes of an earlier process", cleared)
+
+    async def _keep_time(self, clock: DatabaseClock) -> None:
+        """Its time runs on while the database is away."""
+        while True:
+            await clock.sleep(SYNC_S)
+            try:
+                await self.calls.read(clock.sync)
+            except StoreError as error:
+                log.info("the database did not tell the time: %s", error)
+
+
+async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[str, str]) -> Storage:
+    """What the configuration names; `given` is the folder of the command line, which wins. Waits for a database that
+    cannot be reached, and says so now and then. Raises `ConfigError`, `FolderError`, and `StoreError` for a database
+    that cannot be used, such as one of another schema."""
+    if not is_shared(config):
+        return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env)
+    told_s = -AWAY_TOLD_S
+    clock = RealClock()
+    while True:
+        try:
+            return await in_thread(lambda: Storage.on_postgres(config, given))
+        except StoreAway as error:
+            if clock.mono_s() - told_s >= AWAY_TOLD_S:
+                told_s = clock.mono_s()
+                log.warning("%s; trying again until it can", error)
+        await asyncio.sleep(AWAY_WAIT_S)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """In a daemon, unlike asyncio's own: a process that is told to stop does not wait for it."""
+    calls = Threads(readers=1)
+    return await calls.read(work)
+
+
+def _blobs_of(config: StorageConfig, given: Path | None) -> LocalBlobs | ObjectBlobs:
+    if given is None and is_bucket(config.blobs):
+        assert config.blobs is not None
+        return ObjectBlobs.open(config.blobs, config.options)
+    return LocalBlobs((given or Path(config.blobs or DATA_FOLDER)) / "blobs")
