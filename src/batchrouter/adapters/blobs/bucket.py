@@ -173,10 +173,12 @@ class Fault:
         return f"it answered {self.status}" + (f" {self.code}" if self.code else "")
 
 
+ELSEWHERE = "it sends away without saying where to, as Amazon does for a bucket of another region"
 # Where the machines of a cloud ask for credentials of their own.
 _CREDENTIAL_HOSTS = ("169.254.169.254", "metadata.google.internal", "metadata/computeMetadata")
 # In the order in which they tell most: a timeout is also a failed request.
 _SIGNS = {
+    "BareRedirect": ELSEWHERE,
     "TimedOut": "it did not answer in time",
     "kind: Timeout": "it did not answer in time",
     "kind: Connect": "it cannot be reached",

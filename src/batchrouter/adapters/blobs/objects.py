@@ -49,7 +49,7 @@ class ObjectBlobs:
         self._bucket = bucket
         self._store = bucket.store
         self._mapped = bucket.mapped
-        self._uploads: set[asyncio.Task[None]] = set()
+        self.uploads: set[asyncio.Task[None]] = set()
         self._aged_after: str | None = None
         self._aged_begun = False
 
@@ -194,8 +194,8 @@ class ObjectBlobs:
                 )
 
         upload = Upload(begin)
-        self._uploads.add(upload.task)
-        upload.task.add_done_callback(self._uploads.discard)
+        self.uploads.add(upload.task)
+        upload.task.add_done_callback(self.uploads.discard)
         return upload
 
     # --- requests -------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchrouter.adapters.blobs.bucket import Bucket, Fault
+from batchrouter.adapters.blobs.bucket import ELSEWHERE, Bucket, Fault
 from batchrouter.errors import BatchRouterError, BlobError, BlobFull, ConfigError
 
 _BYTES = b"a blob to see whether blobs can be kept here; it may be deleted"
@@ -31,7 +31,7 @@ async def probe(bucket: Bucket, key: str) -> None:
 
 def _told(bucket: Bucket, fault: Fault, verb: str) -> BatchRouterError:
     url, name = bucket.url, bucket.cloud.name
-    if fault.code in _BAD_REGION:
+    if fault.code in _BAD_REGION or fault.why == ELSEWHERE:
         return ConfigError(f"{url}: its {name} is in another region ({fault}): set AWS_REGION to it")
     if fault.code in _BAD_SECRET:
         return ConfigError(

@@ -1,0 +1,1 @@
+"""A bucket behind a network that breaks."""
