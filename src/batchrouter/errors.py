@@ -15,6 +15,7 @@ BatchRouterError
 ├── BlobError                the blob store failed
 │   ├── BlobMissing          there is no such blob
 │   └── BlobFull             no room is left for bytes
+├── SpillError               finished answers cannot be kept on this machine until the database takes them
 ├── NativeError              a provider's batch API did not do what was asked
 │   ├── NativeRefused        it answered with an error
 │   └── NativeUnknown        no whole answer came: what was asked may have happened
@@ -136,6 +137,10 @@ class BlobMissing(BlobError):
 
 class BlobFull(BlobError):
     """The disk or the quota is full; what had been written of the blob is gone again."""
+
+
+class SpillError(BatchRouterError):
+    """The spill cannot be written or read; what was in memory still is."""
 
 
 class NativeError(BatchRouterError):

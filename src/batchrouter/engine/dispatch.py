@@ -32,6 +32,7 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.spill import Spill
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Dispatcher:
         ledger: Ledger,
         calls: Calls,
         blobs: Blobs,
+        spill: Spill | None,
         clock: Clock,
         chance: Chance,
         settings: EngineSettings,
@@ -81,7 +83,18 @@ class Dispatcher:
         self._drained = drained
         self._budget = Budget(settings.budget_bytes)
         self._inputs = Inputs(blobs)
-        self.journal = Journal(ledger, calls, blobs, clock, self._budget, settings, worker, self._on_settled)
+        self.journal = Journal(
+            ledger,
+            calls,
+            blobs,
+            spill,
+            clock,
+            self._budget,
+            settings,
+            worker,
+            on_settled=self._on_settled,
+            on_stuck=self._on_stuck,
+        )
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
         self.lanes = Runners(LaneRows(ledger, calls), clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
@@ -206,6 +219,7 @@ class Dispatcher:
         batch = self._batches.get(claim.batch_id)
         if batch is None:
             batch = self._batches[claim.batch_id] = BatchRun(claim, spend)
+            batch.stuck = self.journal.stuck_alone(batch.id)
             self._await_deadline(batch)
         return batch
 
@@ -243,6 +257,16 @@ class Dispatcher:
         if settled.drained:
             self._drained()
         self.pump_all()
+
+    def _on_stuck(self, batch_id: str, stuck: bool) -> None:
+        batch = self._batches.get(batch_id)
+        if batch is not None:
+            batch.stuck = stuck
+            for runner in self.lanes.values():
+                if stuck:
+                    runner.hold_back(batch_id)
+                else:
+                    runner.pump()
 
     def _on_moved(self, batch: BatchRun) -> None:
         if self._batches.get(batch.id) is batch and self._has_none_of(batch):
@@ -315,7 +339,9 @@ class Dispatcher:
         for task in (flushing, patience):
             task.cancel()
         await asyncio.gather(flushing, patience, return_exceptions=True)
-        if self.journal.stuck:
+        if self.journal.spilled:
+            log.error("%d finished lines wait in the spill for the next start", self.journal.spilled)
+        elif self.journal.stuck:
             log.error("finished lines could not be written; they will be sent again after the next start")
 
     async def aclose(self) -> None:

@@ -28,7 +28,8 @@ class BatchRun:
 
     `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
     round of claims. `deadline_s` is monotonic. `dropped`: the batch is closing; whoever still waits for something of it
-    must let go. `spend` is there for a batch with a limit.
+    must let go. `spend` is there for a batch with a limit. `stuck`: what is finished of it cannot be written, so that
+    nothing more of it is sent.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class BatchRun:
         "open",
         "prefix",
         "spend",
+        "stuck",
         "tenant_id",
         "timer",
         "waiting",
@@ -61,6 +63,7 @@ class BatchRun:
         self.waiting = 0
         self.dropped = False
         self.spend = spend
+        self.stuck = False
 
 
 class Way(NamedTuple):
@@ -74,7 +77,8 @@ class Way(NamedTuple):
 
 class Share:
     """One batch in one lane. `aside` has lines that wait for something else than room: while `short`, for others of
-    the batch in flight to leave some of its money; while `first.paused`, for one of them to be answered.
+    the batch in flight to leave some of its money; while `first.paused`, for one of them to be answered; while the
+    batch is `stuck`, for its finished ones to be written.
 
     `leads_on`: the lane's lines of this batch have another lane to go to.
     """
@@ -91,7 +95,7 @@ class Share:
 
     @property
     def held_back(self) -> bool:
-        return self.short or self.first.paused
+        return self.short or self.first.paused or self.batch.stuck
 
 
 class Held:

@@ -51,16 +51,15 @@ class HeldBack:
 
     def next_s(self) -> float | None:
         """When a line of a paused batch is tried next."""
-        return min(
-            (each.first.next_s for each in self._shares.values() if each.first.paused and each.aside), default=None
-        )
+        paused = (each for each in self._shares.values() if each.first.paused and each.aside and not each.batch.stuck)
+        return min((each.first.next_s for each in paused), default=None)
 
     def drop(self, batch_id: str) -> None:
         self._shares.pop(batch_id, None)
 
     def _count(self, share: Share, now_s: float) -> int:
         """How many lines of it go back into the queue."""
-        if not share.aside:
+        if not share.aside or share.batch.stuck:
             return 0
         if share.first.paused:
             return int(share.first.may_try(now_s))

@@ -2,104 +2,117 @@
 
 Lines of one batch collect in a draft. It is flushed after `flush_s`, at `flush_bytes`, or at once when the batch has
 nothing else under way here. A flush writes the bytes first (or keeps a small segment for its database row), then
-settles in one fenced transaction. What a flush could not write (a full disk, a database that is away) is kept and
-tried again, because it has been paid for; meanwhile `stuck` tells dispatch to send nothing more.
+settles in one fenced transaction. What a flush could not write is kept and tried again, because it has been paid for:
+in the spill, where it survives this process, or in memory where that cannot be written either.
+
+What fails because the database or the blob store is away or full would fail for every batch: meanwhile `stuck` tells
+dispatch to send nothing more. What fails otherwise stops only its batch (`on_stuck`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from batchrouter.domain.cost import UNKNOWN
-from batchrouter.domain.outcome import RECORD, renew, tail
-from batchrouter.domain.shard import SegmentDraft, Settled
+from batchrouter.domain.outcome import renew
+from batchrouter.domain.shard import Settled
 from batchrouter.engine.budget import Budget
+from batchrouter.engine.draft import Draft
 from batchrouter.engine.fault import told
 from batchrouter.engine.line_end import Fields
+from batchrouter.engine.offering import Offering
 from batchrouter.engine.settings import EngineSettings
+from batchrouter.errors import BlobError, StoreAway, StoreFull
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock, Timer
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.spill import Spill
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0
-REWRITE_MS = 6 * 3_600_000
-"""A segment that has no row for so long is written again: after a day the sweeper takes it for what a crash left."""
-
-
-class _Draft:
-    __slots__ = ("bytes", "costs", "count", "model", "parts", "records", "taken")
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.records = bytearray()
-        self.costs: list[int] = []
-        """As many as records, or none while all are unknown."""
-        self.bytes = 0
-        self.count = 0
-        self.taken = 0
-        self.model: str | None = None
+OF_ALL = (StoreAway, StoreFull, BlobError)
+"""What is no fault of one batch."""
 
 
 class _Writing:
-    """One batch's drafts: the open one, and whether a flush is under way. `held`: none may begin; `still` is set
-    when the one that was under way has ended."""
+    """One batch's drafts: the open one, and those that are `cut`, oldest first, of which the first is being flushed.
+    `due`: the open one is to be cut. `held`: it may not be; `still` is set when no flush is under way any more. `nap`
+    is there while a flush waits for its next try."""
 
-    __slots__ = ("due", "duty_epoch", "flushing", "held", "open", "still", "waiters")
+    __slots__ = ("again", "cut", "due", "duty_epoch", "flushing", "held", "nap", "open", "still")
 
     def __init__(self) -> None:
-        self.open = _Draft()
+        self.open = Draft()
+        self.cut: deque[Draft] = deque()
         self.flushing = False
         self.due = False
+        self.again = False
         self.held = False
         self.still: asyncio.Future[None] | None = None
+        self.nap: asyncio.Future[None] | None = None
         self.duty_epoch: int | None = None
-        self.waiters: list[asyncio.Future[None]] = []
+
+    def wake(self) -> None:
+        if self.nap is not None and not self.nap.done():
+            self.nap.set_result(None)
 
 
 class Journal:
-    """Belongs to the event loop. `on_settled(batch_id, settled, count)` is told after each flush."""
+    """Belongs to the event loop. `on_settled(batch_id, settled, count)` is told after each flush, `on_stuck(batch_id,
+    stuck)` when lines of one batch alone cannot be written, and when they can again."""
 
     def __init__(
         self,
         ledger: Ledger,
         calls: Calls,
         blobs: Blobs,
+        spill: Spill | None,
         clock: Clock,
         budget: Budget,
         settings: EngineSettings,
         worker: str,
+        *,
         on_settled: Callable[[str, Settled, int], None],
+        on_stuck: Callable[[str, bool], None],
     ) -> None:
-        self._ledger = ledger
-        self._calls = calls
-        self._blobs = blobs
+        self._offering = Offering(ledger, calls, blobs, spill, clock, worker)
         self._clock = clock
         self._budget = budget
         self._settings = settings
         self._worker = worker
         self._on_settled = on_settled
+        self._on_stuck = on_stuck
         self._batches: dict[str, _Writing] = {}
         self._counter = 0
         self._timer: Timer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stuck: set[str] = set()
+        self._stuck_alone: set[str] = set()
         self.flushes = 0
 
     @property
     def stuck(self) -> bool:
-        """Whether finished lines of any batch cannot be written at the moment."""
+        """Whether finished lines cannot be written at the moment, whichever batch's they are."""
         return bool(self._stuck)
 
+    @property
+    def spilled(self) -> int:
+        """How many finished lines wait in the spill."""
+        return sum(d.count for writing in self._batches.values() for d in writing.cut if d.name is not None)
+
     def holds(self, batch_id: str) -> bool:
-        """Whether lines of that batch wait for a flush that has not begun."""
+        """Whether lines of that batch are not written yet."""
         writing = self._batches.get(batch_id)
-        return writing is not None and writing.open.count > 0
+        return writing is not None and (writing.open.count > 0 or bool(writing.cut))
+
+    def stuck_alone(self, batch_id: str) -> bool:
+        """Whether lines of that batch cannot be written, though others might."""
+        return batch_id in self._stuck_alone
 
     def add(
         self,
@@ -118,18 +131,7 @@ class Journal:
         if writing is None:
             writing = self._batches[batch_id] = _Writing()
         draft = writing.open
-        size = len(text)
-        draft.records += RECORD.pack(*fields, draft.bytes, size)  # first: a number that does not fit changes nothing
-        draft.parts.append(text)
-        if draft.costs:
-            draft.costs.append(cost_nano)
-        elif cost_nano >= 0:
-            draft.costs = [UNKNOWN] * draft.count + [cost_nano]
-        draft.bytes += size
-        draft.count += 1
-        draft.taken += taken
-        if model is not None:
-            draft.model = model
+        draft.add(text, fields, taken, model, cost_nano)
         if draft.bytes >= self._settings.flush_bytes:
             self._begin(batch_id, writing)
         elif self._timer is None:
@@ -147,7 +149,7 @@ class Journal:
         if writing is None:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        writing.waiters.append(waiter)
+        writing.open.waiters.append(waiter)
         self._begin(batch_id, writing)
         await waiter
 
@@ -165,8 +167,8 @@ class Journal:
         writing = self._batches[batch_id]
         writing.held, writing.still = False, None
         renew(writing.open.records, epochs)
-        if writing.open.count or writing.waiters:
-            if writing.due or writing.waiters:  # else the timer runs
+        if writing.open.count or writing.open.waiters:
+            if writing.due or writing.open.waiters:  # else the timer runs
                 self._begin(batch_id, writing)
         elif not writing.flushing and writing.duty_epoch is None:
             del self._batches[batch_id]
@@ -174,8 +176,18 @@ class Journal:
     async def drain_all(self) -> None:
         await asyncio.gather(*(self.drain(batch_id) for batch_id in list(self._batches)))
 
+    async def let_go(self) -> None:
+        """The worker's lease was taken: what waits here counts for nobody any more."""
+        await self.aclose()
+        lost = sum(d.count for writing in self._batches.values() for d in (*writing.cut, writing.open))
+        if lost:
+            log.error("%d finished lines of worker %s count no more: its lease was taken", lost, self._worker)
+        for writing in self._batches.values():
+            for draft in writing.cut:
+                await self._offering.forget(draft)
+
     async def aclose(self) -> None:
-        """Give up what is under way (after `drain_all`, there is none)."""
+        """Give up what is under way (after `drain_all`, there is none). What is in the spill stays there."""
         if self._timer is not None:
             self._timer.cancel()
         for task in list(self._tasks):
@@ -203,10 +215,11 @@ class Journal:
             self._begin(batch_id, writing)
 
     def _begin(self, batch_id: str, writing: _Writing) -> None:
-        if writing.flushing or writing.held:
-            writing.due = True
+        if not writing.open.count and not writing.open.waiters:
             return
-        if not writing.open.count and not writing.waiters:
+        writing.due = True
+        if writing.flushing or writing.held:
+            writing.wake()
             return
         writing.flushing = True
         task = asyncio.get_running_loop().create_task(self._flush(batch_id, writing))
@@ -214,22 +227,36 @@ class Journal:
         task.add_done_callback(self._tasks.discard)
 
     async def _flush(self, batch_id: str, writing: _Writing) -> None:
-        while True:
-            draft, writing.open, writing.due = writing.open, _Draft(), False
-            waiters, writing.waiters = writing.waiters, []
+        wait_s = RETRY_FIRST_S
+        self._cut(batch_id, writing)
+        while writing.cut:
+            draft = writing.cut[0]
             if draft.count:
-                settled = await self._write(batch_id, draft, writing.duty_epoch)
+                try:
+                    settled = await self._offering.offer(draft)
+                except Exception as error:
+                    # Already paid for: kept until it can be written, however long that takes. A fault of ours is no
+                    # reason to lose it either, and whoever waits for this flush would wait for ever.
+                    why = told(error)
+                    log.error(
+                        "%d finished lines of %s could not be written (%s); trying again", draft.count, batch_id, why
+                    )
+                    self._fail(batch_id, error)
+                    await self._wait(batch_id, writing, wait_s)
+                    wait_s = min(wait_s * 2, RETRY_MAX_S)
+                    continue
+                wait_s = RETRY_FIRST_S
+                self._works(batch_id)
                 self._budget.give(draft.taken)
                 self.flushes += 1
+            writing.cut.popleft()
+            if draft.count:
                 try:
                     self._on_settled(batch_id, settled, draft.count)
                 except Exception as error:  # what is settled is settled; the batch must still be flushed
                     log.error("what follows from a flush of %s failed: %s", batch_id, told(error))
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            if writing.held or (not writing.waiters and not (writing.open.count and writing.due)):
-                break
+            draft.done()
+            self._cut(batch_id, writing)
         writing.flushing = False
         if writing.held:
             if writing.still is not None and not writing.still.done():
@@ -240,45 +267,56 @@ class Journal:
         elif self._batches.get(batch_id) is writing and writing.duty_epoch is None:
             del self._batches[batch_id]
 
-    async def _write(self, batch_id: str, draft: _Draft, duty_epoch: int | None) -> Settled:
-        records = bytes(draft.records)
-        end = tail(draft.count)
-        length = draft.bytes + len(records) + len(end)
-        key = None
-        data = None
-        if length <= self._settings.inline_bytes:
-            data = b"".join((*draft.parts, records, end))
-        else:
+    def _cut(self, batch_id: str, writing: _Writing) -> None:
+        """The open draft takes no more lines, if it is due and may be."""
+        if not writing.due or writing.held:
+            return
+        draft, writing.open, writing.due = writing.open, Draft(), False
+        if draft.count:
             self._counter += 1
             key = f"segments/{batch_id}/{self._worker}-{self._counter:08d}"
-        segment = SegmentDraft(
-            batch_id=batch_id,
-            length=length,
-            records=records,
-            blob_key=key,
-            data=data,
-            duty_epoch=duty_epoch,
-            model=draft.model,
-            costs=struct.pack(f"<{draft.count}q", *draft.costs) if draft.costs else b"",
-        )
-        wait_s = RETRY_FIRST_S
-        written_ms: int | None = None
-        while True:
-            try:
-                now_ms = self._clock.unix_ms()
-                if key is not None and (written_ms is None or not 0 <= now_ms - written_ms < REWRITE_MS):
-                    await self._blobs.put(key, [*draft.parts, records, end])
-                    written_ms = now_ms
-                settled = await self._calls.write(self._ledger.settle, self._worker, segment, self._clock.unix_ms())
-            except Exception as error:
-                # Already paid for: kept until it can be written, however long that takes. A fault of ours is no
-                # reason to lose it either, and whoever waits for this flush would wait for ever.
-                count = draft.count
-                why = told(error)
-                log.error("%d finished lines of %s could not be written (%s); trying again", count, batch_id, why)
-                self._stuck.add(batch_id)
-                await self._clock.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_MAX_S)
-                continue
+            draft.cut(batch_id, writing.duty_epoch, self._settings.inline_bytes, key)
+        writing.cut.append(draft)
+
+    # --- while it cannot be written ---------------------------------------------------------------------------------
+
+    def _fail(self, batch_id: str, error: Exception) -> None:
+        if isinstance(error, OF_ALL):
+            self._stuck.add(batch_id)
+        elif batch_id not in self._stuck_alone:
+            self._stuck_alone.add(batch_id)
+            self._on_stuck(batch_id, True)
+
+    def _works(self, batch_id: str) -> None:
+        if batch_id in self._stuck:
             self._stuck.discard(batch_id)
-            return settled
+            for other in self._stuck:  # what was away is there again
+                self._batches[other].again = True
+                self._batches[other].wake()
+        if batch_id in self._stuck_alone:
+            self._stuck_alone.discard(batch_id)
+            self._on_stuck(batch_id, False)
+
+    async def _wait(self, batch_id: str, writing: _Writing, wait_s: float) -> None:
+        """For the next try. All that is finished meanwhile goes into the spill."""
+        writing.again = False
+        until_s = self._clock.mono_s() + wait_s
+        while True:
+            for draft in list(writing.cut):
+                await self._to_spill(draft)
+            if writing.again or self._clock.mono_s() >= until_s:
+                return
+            writing.nap = asyncio.get_running_loop().create_future()
+            timer = self._clock.call_at(until_s, writing.wake)
+            try:
+                await writing.nap
+            finally:
+                timer.cancel()
+                writing.nap = None
+            self._cut(batch_id, writing)
+
+    async def _to_spill(self, draft: Draft) -> None:
+        try:
+            self._budget.give(await self._offering.keep(draft))
+        except Exception as error:
+            log.error("%d finished lines are in memory alone: %s", draft.count, told(error))

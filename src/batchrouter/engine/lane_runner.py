@@ -165,6 +165,12 @@ class LaneRunner:
         """Whether lines of the batch wait here for something else than room."""
         return self._held_back.holds(batch_id)
 
+    def hold_back(self, batch_id: str) -> None:
+        """The batch is stuck: what is at hand of it is put apart, until a `pump` finds that it no longer is."""
+        share = self._shares.get(batch_id)
+        if share is not None:
+            self._held_back.hold(share)
+
     def gives_up(self) -> bool:
         """Whether the lane cannot serve, so that lines with another to go to should be claimed only to leave."""
         return not self.pool.open and self.pool.gives_up(self._clock.mono_s())
@@ -239,9 +245,8 @@ class LaneRunner:
         only = self.pool.only
         if only is not None:
             room = only.room(now_s)
-            if self._budget.over:  # then only if nothing of the lane is under way
-                room = min(room, 1 - len(self._flying))
-            while room > 0 and ready:
+            # Over the budget only if nothing of the lane is under way.
+            while room > 0 and ready and not (self._budget.over and self._flying):
                 line = ready.popleft()
                 if line.more is None or self._affords(line):
                     room -= 1

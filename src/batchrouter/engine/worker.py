@@ -14,6 +14,7 @@ from typing import Any
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
 from batchrouter.domain.shard import Beat, Duty, Rejection
+from batchrouter.engine.adopt import PATIENCE_S, Adopter
 from batchrouter.engine.closing import Closer
 from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.fault import told
@@ -27,13 +28,14 @@ from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.sweep import Sweeper
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import BatchRouterError, StaleLease
+from batchrouter.errors import BatchRouterError, StaleLease, StoreError
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.spill import Spill
 from batchrouter.ports.wake import Wake
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Worker:
         jobs: JobLedger,
         calls: Calls,
         blobs: Blobs,
+        spill: Spill | None = None,
         wake: Wake,
         clock: Clock,
         chance: Chance,
@@ -67,6 +70,7 @@ class Worker:
         self._job_ledger = jobs
         self._calls = calls
         self._blobs = blobs
+        self._spill = spill
         self._wake = wake
         self._clock = clock
         self._chance = chance
@@ -82,6 +86,7 @@ class Worker:
         self._awaiting: dict[str, float] = {}
         """Closing batches that wait for their native jobs, and when they are looked at again."""
         self._anew: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[bool] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.traffic = Traffic()
         self._begin_incarnation()
@@ -95,6 +100,7 @@ class Worker:
             self._ledger,
             self._calls,
             self._blobs,
+            self._spill,
             self._clock,
             self._chance,
             self._settings,
@@ -141,6 +147,15 @@ class Worker:
 
     # --- life -------------------------------------------------------------------------------------------------------
 
+    async def adopt(self) -> None:
+        """Settle what dead processes of this machine had finished, in their name: before anybody takes their lines. A
+        store that refuses it is waited for a while, then it is tried again beside the work."""
+        if self._spill is None:
+            return
+        adopter = Adopter(self._ledger, self._calls, self._blobs, self._clock, self._spill)
+        if not await adopter.run(PATIENCE_S):
+            self._adopting = asyncio.create_task(adopter.run(), name="adopt")
+
     async def enlist(self) -> None:
         asked_s = self._clock.boot_s()
         await self._calls.write(
@@ -150,6 +165,7 @@ class Worker:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        await self.adopt()
         await self.enlist()
         self._lease.start()
         every_s = self._settings.poll_s
@@ -172,7 +188,12 @@ class Worker:
                 task.cancel()
         await asyncio.gather(self.jobs.drain(grace_s), self.dispatcher.drain(grace_s))
         await self.aclose()
-        await self._calls.write(self._ledger.resign, self.id)
+        if self.dispatcher.journal.spilled:
+            return  # who gives its shards back cannot settle what it finished of them
+        try:
+            await self._calls.write(self._ledger.resign, self.id)
+        except StoreError as error:  # the lease ends by itself
+            log.error("worker %s could not give back what it had: %s", self.id, error)
 
     def hurry(self) -> None:
         """While `stop` waits: end calls and steps now. What was answered is still written."""
@@ -182,8 +203,7 @@ class Worker:
     async def aclose(self) -> None:
         """Stop at once; nothing is given back, the lease will end."""
         tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._under_way.values()]
-        if self._anew is not None:
-            tasks.append(self._anew)
+        tasks += [task for task in (self._anew, self._adopting) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -382,6 +402,7 @@ class Worker:
         await asyncio.get_running_loop().run_in_executor(None, lease.stop)
         await jobs.aclose()
         await lost.aclose()
+        await lost.journal.let_go()
         self._begin_incarnation()
         while True:
             try:

@@ -19,11 +19,12 @@ import pytest
 
 from batchrouter.adapters.blobs import MemoryBlobs
 from batchrouter.adapters.memory.clock import FixedChance, StepClock
+from batchrouter.adapters.memory.spill import MemorySpill, MemorySpillPlace
 from batchrouter.adapters.memory.store import MemoryStore
 from batchrouter.adapters.wake import LocalWake
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
 from batchrouter.domain.cost import RateCard
-from batchrouter.domain.duplicates import MemorySpill
+from batchrouter.domain.duplicates import MemorySpill as SpilledIds
 from batchrouter.domain.file import File
 from batchrouter.domain.indexer import Indexer
 from batchrouter.domain.job import Job
@@ -32,13 +33,14 @@ from batchrouter.domain.lifecycle import BATCH_FINAL, JobState
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.planning import Planner
 from batchrouter.domain.routing import Resolved, RouteProvider, Router
-from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.shard import LaneKey, SegmentDraft
 from batchrouter.domain.tenant import Tenant
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import LaneSetup, Member, NativeSetup, Upstreams
 from batchrouter.engine.worker import Worker
 from batchrouter.errors import BatchRouterError, ConfigError, TransportError
 from batchrouter.ports.blobs import BlobWriter
+from batchrouter.ports.spill import Kept
 from batchrouter.ports.transport import Sink
 from batchrouter.providers.base import Wire
 from batchrouter.providers.openai import OpenAIWire
@@ -159,6 +161,29 @@ class DyingBlobs:
         error = self._process.fault(f"read {key}", False) if self._process.fault is not None else None
         if error is not None:
             raise error
+
+
+class DyingSpill:
+    """`Spill` of one process, over a place that outlives it."""
+
+    def __init__(self, spill: MemorySpill, process: Process) -> None:
+        self._process = process
+        self._spill = spill
+
+    async def keep(self, worker: str, draft: SegmentDraft, parts: Sequence[bytes]) -> str:
+        await asyncio.sleep(0)
+        self._process.before("spill")
+        return await self._spill.keep(worker, draft, parts)
+
+    async def load(self, name: str) -> Kept:
+        await asyncio.sleep(0)
+        return await self._spill.load(name)
+
+    async def drop(self, name: str) -> None:
+        await self._spill.drop(name)
+
+    async def left_behind(self) -> list[str]:
+        return await self._spill.left_behind()
 
 
 class _DyingWriter:
@@ -303,6 +328,8 @@ class House:
         self.chance = FixedChance()
         self.store = MemoryStore()
         self.blobs = MemoryBlobs(self.clock)
+        self.spills = MemorySpillPlace()
+        self.lives: list[tuple[Process, MemorySpill]] = []
         self.wake = LocalWake()
         self.upstream = upstream
         self.settings = replace(EngineSettings(), **settings)
@@ -355,7 +382,12 @@ class House:
 
     def make_worker(self, process: Process | None = None) -> Worker:
         """A worker over the same store, not yet enlisted; `worker` and `process` name the latest one."""
+        for earlier, spill in self.lives:
+            if earlier.dead:
+                spill.close()
         self.process = process = process or Process()
+        spill = self.spills.open()
+        self.lives.append((process, spill))
 
         def lane(key: LaneKey) -> LaneSetup:
             if key.model in self.unconfigured:
@@ -375,6 +407,7 @@ class House:
             jobs=self.store.jobs,
             calls=DyingCalls(process),
             blobs=DyingBlobs(self.blobs, process),
+            spill=DyingSpill(spill, process),
             wake=self.wake,
             clock=self.clock,
             chance=self.chance,
@@ -395,6 +428,7 @@ class House:
 
     async def new_worker(self, process: Process | None = None) -> Worker:
         worker = self.make_worker(process)
+        await worker.adopt()
         await worker.enlist()
         return worker
 
@@ -413,7 +447,7 @@ class House:
         """A file row with blob and index, as the service makes them."""
         number = len(self.log) + self._batches + 1000
         key = f"files/{number}-{tenant}"
-        indexer = Indexer(MemorySpill())
+        indexer = Indexer(SpilledIds())
         index = indexer.feed(data) + indexer.finish()
         await self.blobs.put(key, [data])
         await self.blobs.put(f"{key}.idx", [index])

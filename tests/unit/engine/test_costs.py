@@ -294,7 +294,7 @@ async def test_a_batch_is_not_forgotten_before_its_last_line_is_written_down(mon
     house = House(lambda body: echo(body, delay_s=0.05 if question(body) == "question 0" else 0.25))
     house.card = CARD
     worker = await house.new_worker()
-    calls: Any = worker.dispatcher.journal._calls
+    calls: Any = worker.dispatcher.journal._offering._calls
     write = calls.write
 
     async def slowly(verb: Any, *args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.shard import SegmentDraft
-from batchrouter.errors import BatchRouterError, BlobFull, StoreError
+from batchrouter.errors import BatchRouterError, BlobFull, StoreAway, StoreError, StoreFull
 from tests.unit.engine.house import House, chat, echo, question, repeats
 
 
@@ -54,9 +54,11 @@ async def test_it_writes_at_once_when_nothing_else_is_under_way() -> None:
 
 
 BROKEN: dict[str, Callable[[str, bool], BatchRouterError | None]] = {
-    "store": lambda verb, done: StoreError("the database is away") if verb == "settle" and not done else None,
-    "store, in doubt": lambda verb, done: StoreError("connection lost") if verb == "settle" and done else None,
+    "store": lambda verb, done: StoreAway("the database is away") if verb == "settle" and not done else None,
+    "store, in doubt": lambda verb, done: StoreAway("connection lost") if verb == "settle" and done else None,
+    "store, of one batch": lambda verb, done: StoreError("unforeseen") if verb == "settle" and not done else None,
     "disk": lambda verb, done: BlobFull("no room") if verb == "put" and not done else None,
+    "disk, and the spill": lambda verb, done: BlobFull("no") if verb in ("put", "spill") and not done else None,
     "everything": lambda verb, done: StoreError("away") if not verb.startswith("read") and not done else None,
 }
 
@@ -99,14 +101,14 @@ async def test_one_batch_that_cannot_be_written_stops_sending_though_another_can
     bad, good = await house.create(chat(100)), await house.create(chat(100, model="n"))
     await house.run_for(1)
     broken_s = house.clock.mono_s()
-    write = house.living.dispatcher.journal._calls.write
+    write = house.living.dispatcher.journal._offering._calls.write
 
     async def refuse_bad(verb: Callable[..., Any], worker: str, draft: SegmentDraft, now_ms: int) -> Any:
         if draft.batch_id == bad and house.clock.mono_s() < broken_s + 30:
-            raise StoreError("no room")
+            raise StoreFull("no room")
         return await write(verb, worker, draft, now_ms)
 
-    house.living.dispatcher.journal._calls = SimpleNamespace(write=refuse_bad)  # type: ignore[assignment]
+    house.living.dispatcher.journal._offering._calls = SimpleNamespace(write=refuse_bad)  # type: ignore[assignment]
     await house.run_for(2)
     assert house.done(good)
     assert house.batch(good).state is BatchState.IN_PROGRESS
@@ -116,6 +118,37 @@ async def test_one_batch_that_cannot_be_written_stops_sending_though_another_can
     await house.run(bad, good)
     assert repeats(house.sent) == 0
     assert house.batch(bad).completed == house.batch(good).completed == 100
+
+
+async def test_a_batch_that_alone_cannot_be_written_stops_alone() -> None:
+    """The store refuses what is finished of it, for a reason that nobody foresaw: nothing more of it is sent, and the
+    other runs to its end meanwhile."""
+    house = House(lambda body: echo(body, delay_s=0.3), pacing=Pacing(fixed_in_flight=4))
+    await house.new_worker()
+    bad, good = await house.create(chat(100)), await house.create(chat(60, start=100))
+    await house.run_for(1)
+    broken_s = house.clock.mono_s()
+    write = house.living.dispatcher.journal._offering._calls.write
+
+    async def refuse_bad(verb: Callable[..., Any], worker: str, draft: SegmentDraft, now_ms: int) -> Any:
+        if draft.batch_id == bad and house.clock.mono_s() < broken_s + 30:
+            raise StoreError("unforeseen")
+        return await write(verb, worker, draft, now_ms)
+
+    house.living.dispatcher.journal._offering._calls = SimpleNamespace(write=refuse_bad)  # type: ignore[assignment]
+    await house.run_for(2)
+    sent = sum(_of_bad(body) for body in house.sent)
+    await house.run_for(20)
+    assert house.batch(good).state is BatchState.COMPLETED
+    assert sum(_of_bad(body) for body in house.sent) == sent
+    assert house.batch(bad).state is BatchState.IN_PROGRESS
+    await house.run(bad)
+    assert repeats(house.sent) == 0
+    assert house.batch(bad).completed == 100
+
+
+def _of_bad(body: bytes) -> bool:
+    return int(question(body).split()[1]) < 100
 
 
 async def test_a_fault_of_ours_in_a_flush_neither_loses_lines_nor_hangs_the_end() -> None:
