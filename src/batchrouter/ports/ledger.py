@@ -99,6 +99,11 @@ class Ledger(Protocol):
         has lapsed."""
         ...
 
+    def held(self, worker: str) -> list[Claim]:
+        """Every open shard that is the worker's, by id, under the epoch that it has now. For a worker that did not hear
+        the answer to a claim or a move: what is its own and not known to it would wait for the end of its lease."""
+        ...
+
     def release(self, worker: str, shards: Sequence[tuple[int, int]]) -> None:
         """Give back (shard, epoch) pairs: owner none, epoch raised; closed instead where nothing is pending. Pairs that
         are no longer the worker's are skipped."""

@@ -62,6 +62,16 @@ class Shards(Part):
         return claims
 
     @atomic
+    def held(self, worker: str) -> list[Claim]:
+        mine = [
+            (shard, row)
+            for row in self._state.batches.values()
+            for shard in row.shards.values()
+            if shard.open and shard.owner == worker
+        ]
+        return [self._claim(row, shard) for shard, row in sorted(mine, key=lambda each: each[0].id)]
+
+    @atomic
     def release(self, worker: str, shards: Sequence[tuple[int, int]]) -> None:
         for shard_id, epoch in shards:
             held = self._held(worker, shard_id, epoch)

@@ -23,8 +23,9 @@ class Database(Protocol):
     name: str
     """For messages; holds no password."""
 
-    def write(self) -> AbstractContextManager[sa.Connection]:
-        """A connection inside a transaction that commits when the block ends well."""
+    def write(self, patience_ms: int | None = None) -> AbstractContextManager[sa.Connection]:
+        """A connection inside a transaction that commits when the block ends well. `patience_ms`: how long it waits
+        for a row that another transaction holds; None: as long as is usual."""
         ...
 
     def read(self) -> AbstractContextManager[sa.Connection]:

@@ -22,7 +22,7 @@ _RESULTS = sa.union(
 
 def note_garbage(tx: sa.Connection, keys: Iterable[str | None], now_ms: int) -> None:
     """From now on nobody needs these blobs. What was garbage before keeps its time."""
-    rows = [{"key": key, "since_ms": now_ms} for key in keys if key is not None]
+    rows = [{"key": key, "since_ms": now_ms} for key in sorted({key for key in keys if key is not None})]
     if rows:
         tx.execute(_NOTE, rows)
 

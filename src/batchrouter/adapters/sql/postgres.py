@@ -38,7 +38,7 @@ _DEFAULTS: dict[str, str] = {
 _SETTINGS = {
     "statement_timeout": 60_000,
     "lock_timeout": 20_000,
-    "idle_in_transaction_session_timeout": 20_000,
+    "idle_in_transaction_session_timeout": 10_000,
     "tcp_keepalives_idle": 5,
     "tcp_keepalives_interval": 2,
     "tcp_keepalives_count": 3,
@@ -67,10 +67,12 @@ class PostgresDatabase:
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, patience_ms: int | None = None) -> Iterator[sa.Connection]:
         committing = False
         try:
             with self._engine.begin() as connection:
+                if patience_ms is not None:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {patience_ms}")
                 yield connection
                 committing = True
         except sa.exc.SQLAlchemyError as error:

@@ -38,7 +38,7 @@ class SqliteDatabase:
         self._read_lock = threading.Lock()
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, patience_ms: int | None = None) -> Iterator[sa.Connection]:
         with self._write_lock:
             try:
                 with self._writer.begin():

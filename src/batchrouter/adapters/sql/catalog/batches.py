@@ -12,7 +12,7 @@ from batchrouter.adapters.sql.catalog.files import FILE
 from batchrouter.adapters.sql.catalog.quotas import require_room_for_batch
 from batchrouter.adapters.sql.jobs import jobs_of
 from batchrouter.adapters.sql.rows import BATCH_COLUMNS, Row, batch_of, file_of, to_json
-from batchrouter.adapters.sql.schema import batch_lanes, batches, events, idempotency, lanes, loads
+from batchrouter.adapters.sql.schema import api_keys, batch_lanes, batches, events, idempotency, lanes, loads
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.job import Job
@@ -48,6 +48,10 @@ _BY_KEY = sa.select(idempotency.c.batch_seq, idempotency.c.body_hash, idempotenc
     idempotency.c.route == param("route"),
     idempotency.c.key == param("key"),
 )
+# Of those that bring no key: two that come at once are looked at one after the other.
+_IN_TURN = sa.select(api_keys.c.seq).where(api_keys.c.id == param("api_key")).with_for_update(key_share=True)
+# Held until the batch is there, which needs the bytes: nobody deletes the file in between.
+_SOURCE = FILE.with_for_update(read=True)
 _BY_BODY = (
     sa.select(idempotency.c.batch_seq)
     .where(
@@ -178,7 +182,9 @@ def _made_before(tx: sa.Connection, new: NewBatch, now_ms: int) -> tuple[int, bo
         if row.at_ms > now_ms - KEY_HOLDS_MS:
             return row.batch_seq, row.body_hash == new.body_hash
         tx.execute(_FORGET, {"seq": row.batch_seq})
-    elif new.resent:
+        return None
+    tx.execute(_IN_TURN, {"api_key": new.api_key_id})
+    if new.resent:
         body = {"api_key": new.api_key_id, "body": new.body_hash, "since": now_ms - RESENT_HOLDS_MS}
         seq = tx.execute(_BY_BODY, scope | body).scalar()
         if seq is not None:
@@ -187,7 +193,7 @@ def _made_before(tx: sa.Connection, new: NewBatch, now_ms: int) -> tuple[int, bo
 
 
 def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
-    row = tx.execute(FILE, {"id": new.input_file_id, "tenant": new.tenant_id, "now": now_ms}).first()
+    row = tx.execute(_SOURCE, {"id": new.input_file_id, "tenant": new.tenant_id, "now": now_ms}).first()
     source = None if row is None else file_of(row)
     if source is not None:
         require_room_for_batch(tx, new.tenant_id, source.lines or 0, source.bytes)

@@ -60,11 +60,11 @@ _TAKE = (
 )
 _CHANGE = batches.update().where(batches.c.seq == param("batch"))
 # Open ones, and those by which an overtaken job still counted.
-_SHUT = (
-    shards.update()
-    .where(shards.c.batch_seq == param("batch"), (shards.c.open == sa.true()) | shards.c.owner.is_not(None))
-    .values(open=False, owner=None, epoch=shards.c.epoch + 1)
+_counts = (shards.c.batch_seq == param("batch")) & ((shards.c.open == sa.true()) | shards.c.owner.is_not(None))
+_LOCK_SHARDS = sa.select(sa.func.count()).select_from(
+    sa.select(shards.c.id).where(_counts).order_by(shards.c.id).with_for_update().subquery()
 )
+_SHUT = shards.update().where(_counts).values(open=False, owner=None, epoch=shards.c.epoch + 1)
 _NOTHING_WAITS = batch_lanes.update().where(batch_lanes.c.batch_seq == param("batch")).values(pending=0, in_job=0)
 
 
@@ -123,6 +123,7 @@ class Duties(Verbs):
             if batch.state not in _CLOSING:
                 raise StoreError(f"batch {batch.id} is '{batch.state}': only one that is closing can be sealed")
             if not batch.sealed:
+                tx.execute(_LOCK_SHARDS, {"batch": batch.seq})
                 tx.execute(_SHUT, {"batch": batch.seq})
                 tx.execute(_NOTHING_WAITS, {"batch": batch.seq})
                 tx.execute(_CHANGE, {"batch": batch.seq, "sealed": True})

@@ -31,15 +31,15 @@ _NOTED = ("sent_ms", "ext_id", "completed", "failed", "polls", "tries", "reason"
 _open = jobs.c.open == sa.true()
 _BATCH = sa.select(batches.c.seq, batches.c.state).where(batches.c.id == param("batch")).with_for_update()
 _HELD = (
-    sa.select(shards.c.id, shards.c.pending)
+    sa.select(shards.c.id, shards.c.pending, shards.c.epoch)
     .where(
         shards.c.id.in_(many("ids")),
         shards.c.batch_seq == param("batch"),
         shards.c.lane_id == param("lane"),
         shards.c.open == sa.true(),
         shards.c.owner == param("worker"),
-        shards.c.epoch == param("held"),
     )
+    .order_by(shards.c.id)
     .with_for_update()
 )
 _HAND_OVER = shards.update().where(shards.c.id.in_(many("ids"))).values(owner=param("job"), epoch=shards.c.epoch + 1)
@@ -188,18 +188,14 @@ class Jobs(Verbs):
 def _hand_over(tx: sa.Connection, batch_seq: int, worker: str, job: Job, pairs: Sequence[tuple[int, int]]) -> int:
     """Give the worker's shards to the job; returns how many lines are pending in them."""
     pending = 0
-    by_epoch: dict[int, list[int]] = {}
-    for shard_id, epoch in sorted(pairs):
-        by_epoch.setdefault(epoch, []).append(shard_id)
-    for epoch, ids in by_epoch.items():
-        for part in chunks(ids):
-            named = {"ids": part, "batch": batch_seq, "lane": job.lane_id, "worker": worker, "held": epoch}
-            rows = tx.execute(_HELD, named).all()
-            if len(rows) != len(part):
-                gone = sorted(set(part) - {row.id for row in rows})
-                raise StaleLease(f"shards {gone} are no longer worker {worker}'s under epoch {epoch}")
-            tx.execute(_HAND_OVER, {"ids": part, "job": job.id})
-            pending += sum(row.pending for row in rows)
+    for part in chunks(sorted(set(pairs))):
+        ids = [shard_id for shard_id, _ in part]
+        rows = tx.execute(_HELD, {"ids": ids, "batch": batch_seq, "lane": job.lane_id, "worker": worker}).all()
+        gone = sorted(set(part) - {(row.id, row.epoch) for row in rows})
+        if gone:
+            raise StaleLease(f"shards {[shard_id for shard_id, _ in gone]} are no longer worker {worker}'s as told")
+        tx.execute(_HAND_OVER, {"ids": ids, "job": job.id})
+        pending += sum(row.pending for row in rows)
     return pending
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -11,8 +12,9 @@ from batchrouter.adapters.sql.schema import batches, jobs, loads, shards, worker
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.shard import Beat, Load
-from batchrouter.errors import StaleLease
+from batchrouter.errors import StaleLease, StoreError
 
+_PATIENCE_MS = 1_000
 _RUNNING = (BatchState.VALIDATING, BatchState.IN_PROGRESS)
 
 _ENLIST = upsert(workers)
@@ -20,10 +22,12 @@ _ENLIST = _ENLIST.on_conflict_do_update(
     index_elements=[workers.c.id], set_={"lease_until_ms": _ENLIST.excluded.lease_until_ms}
 )
 _RENEW = workers.update().where(workers.c.id == param("worker"))
+_MINE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker"))
 # Locked until the end of the transaction, so that what a worker takes under its lease is not left behind by whoever
-# frees the worker at that moment.
-_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker")).with_for_update(read=True)
-_MY_LEASE = sa.select(workers.c.lease_until_ms).where(workers.c.id == param("worker")).with_for_update()
+# frees the worker at that moment. Only the end of the row waits for these two, and neither for the other: a claim that
+# takes long holds up no renewal.
+_LEASE = _MINE.with_for_update(read=True, key_share=True)
+_MY_LEASE = _MINE.with_for_update(key_share=True)
 # Passed over where it is being renewed, or freed by another.
 _LAPSED = (
     sa.select(workers.c.id)
@@ -43,6 +47,17 @@ _HOLDERS = sa.union(
     sa.select(batches.c.duty_owner).where(_serving),
     sa.select(jobs.c.duty_owner).where(_stepping),
 )
+# The worker, then batches, then shards, those of a kind in one order: as every verb locks them.
+_LOCK_ROWS = [
+    sa.select(sa.func.count()).select_from(
+        sa.select(key).where(held, owner.in_(_gone)).order_by(key).with_for_update().subquery()
+    )
+    for key, held, owner in (
+        (workers.c.id, sa.true(), workers.c.id),
+        (batches.c.seq, _serving, batches.c.duty_owner),
+        (shards.c.id, _owned, shards.c.owner),
+    )
+]
 _FREE_SHARDS = (
     shards.update()
     .where(_owned, shards.c.owner.in_(_gone))
@@ -73,18 +88,30 @@ class Presence(Verbs):
             tx.execute(_ENLIST, {"id": worker, "lease_until_ms": now_ms + lease_ms})
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
-        """A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts."""
+        """A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts. The renewal
+        is done before others are freed, and stands whatever becomes of that: rows that somebody holds are waited for
+        only for a moment, and are left for the next beat."""
         with self._db.write() as tx:
             lease_until_ms = tx.execute(_MY_LEASE, {"worker": worker}).scalar()
             if lease_until_ms is None:
                 return Beat(alive=False)
             tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms})
-            reaped = 0
-            if lease_until_ms - now_ms > lease_ms // 2:
-                reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
             closing = _note_loads(tx, worker, loads)
             next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
-            return Beat(alive=True, closing=closing, reaped=reaped, next_lapse_ms=next_lapse_ms)
+        beat = Beat(alive=True, closing=closing, next_lapse_ms=next_lapse_ms)
+        late = lease_until_ms - now_ms <= lease_ms // 2
+        if late or next_lapse_ms is None or next_lapse_ms > now_ms:
+            return beat
+        return self._reap(worker, now_ms, beat)
+
+    def _reap(self, worker: str, now_ms: int, beat: Beat) -> Beat:
+        try:
+            with self._db.write(patience_ms=_PATIENCE_MS) as tx:
+                reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
+                next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
+        except StoreError:
+            return beat
+        return replace(beat, reaped=reaped, next_lapse_ms=next_lapse_ms)
 
     def resign(self, worker: str) -> None:
         with self._db.write() as tx:
@@ -103,6 +130,8 @@ def free(tx: sa.Connection, gone: Sequence[str]) -> int:
     pending are closed. Those of jobs stay as they are, whoever made the job."""
     freed = 0
     for part in chunks(gone):
+        for lock in _LOCK_ROWS:
+            tx.execute(lock, {"gone": part})
         freed += tx.execute(_FREE_SHARDS, {"gone": part}).rowcount
         for drop in (_FREE_DUTIES, _FREE_JOB_DUTIES, _DROP_LOADS, _DROP_WORKERS):
             tx.execute(drop, {"gone": part})

@@ -62,16 +62,22 @@ _CLAIM = (
     .where(_is_open)
 )  # fmt: skip
 _FREE_IN_LANE = (
-    _CLAIM.where(
-        shards.c.batch_seq == param("batch"),
-        shards.c.lane_id == param("lane"),
-        shards.c.owner.is_(None),
-    )
+    sa.select(shards.c.id)
+    .where(_is_free, shards.c.batch_seq == param("batch"), shards.c.lane_id == param("lane"))
     .order_by(shards.c.range_no, shards.c.id)
     .limit(param("count"))
-    .with_for_update(skip_locked=True, of=shards)
+    .with_for_update(skip_locked=True)
 )
-_BY_ID = _CLAIM.where(shards.c.id.in_(many("ids"))).with_for_update(of=shards)
+# Rows are locked by one statement and read by the next, which sees the done bits of that moment.
+_LOCK = sa.select(shards.c.id).where(shards.c.id.in_(many("ids"))).order_by(shards.c.id).with_for_update()
+_LOCK_BATCHES = (
+    sa.select(batches.c.seq)
+    .where(batches.c.seq.in_(sa.select(shards.c.batch_seq).where(shards.c.id.in_(many("ids")))))
+    .order_by(batches.c.seq)
+    .with_for_update()
+)
+_BY_ID = _CLAIM.where(shards.c.id.in_(many("ids"))).order_by(shards.c.range_no, shards.c.id)
+_HELD = _CLAIM.where(shards.c.owner == param("worker")).order_by(shards.c.id)
 
 _SEQ = sa.select(batches.c.seq).where(batches.c.id == param("batch"), batches.c.state == BatchState.IN_PROGRESS)
 _TAKE = shards.update().where(shards.c.id == param("shard")).values(owner=param("worker"), epoch=shards.c.epoch + 1)
@@ -131,7 +137,8 @@ class Shards(Verbs):
             claims: list[Claim] = []
             while seq is not None and len(claims) < count:
                 missing = count - len(claims)
-                rows = tx.execute(_FREE_IN_LANE, {"batch": seq, "lane": lane_id, "count": missing}).all()
+                ids = tx.execute(_FREE_IN_LANE, {"batch": seq, "lane": lane_id, "count": missing}).scalars().all()
+                rows = [row for part in chunks(ids) for row in tx.execute(_BY_ID, {"ids": part})]
                 empty = [row for row in rows if not _pending(row)]
                 taken = [row for row in rows if _pending(row)]
                 if empty:
@@ -147,13 +154,19 @@ class Shards(Verbs):
         if not shards:
             return
         with self._db.write() as tx:
-            tx.execute(_GIVE_BACK, [{"shard": shard, "worker": worker, "held": epoch} for shard, epoch in shards])
+            tx.execute(
+                _GIVE_BACK, [{"shard": shard, "worker": worker, "held": epoch} for shard, epoch in sorted(shards)]
+            )
+
+    def held(self, worker: str) -> list[Claim]:
+        with self._db.read() as tx:
+            return [_claim_of(row, row.epoch, _pending(row)) for row in tx.execute(_HELD, {"worker": worker})]
 
     def move(self, worker: str, moves: Sequence[Move], now_ms: int) -> list[Claim]:
         """Several moves out of one shard name the same epoch and hear the same claim. Lines that are done, or are no
         members, are left out; an old shard with nothing pending is closed."""
         with self._db.write() as tx:
-            held = {row.id: row for row in _find(tx, {move.shard_id for move in moves})}
+            held = {row.id: row for row in _lock(tx, {move.shard_id for move in moves})}
             for move in moves:
                 row = held.get(move.shard_id)
                 if row is None or row.owner != worker or row.epoch != move.epoch:
@@ -169,8 +182,13 @@ class Shards(Verbs):
             return [claims[move.shard_id] for move in moves]
 
 
-def _find(tx: sa.Connection, ids: Iterable[int]) -> list[Row]:
-    return [row for part in chunks(sorted(ids)) for row in tx.execute(_BY_ID, {"ids": part})]
+def _lock(tx: sa.Connection, ids: Iterable[int]) -> list[Row]:
+    """The batches first, which keeps every settle of them out: no line becomes done while it moves."""
+    parts = list(chunks(sorted(ids)))
+    for lock in (_LOCK_BATCHES, _LOCK):
+        for part in parts:
+            tx.execute(lock, {"ids": part})
+    return [row for part in parts for row in tx.execute(_BY_ID, {"ids": part})]
 
 
 def _pending(row: Row) -> int:

@@ -43,6 +43,7 @@ _UPLOADS_PAST = (
     sa.select(uploads.c.id)
     .where(uploads.c.state == UploadState.PENDING, uploads.c.expires_ms <= _now)
     .limit(_UPLOADS_MAX)
+    .with_for_update(skip_locked=True)  # one that is being completed may be so after all
 )
 _EXPIRE_FILES = (
     files.update().where(_alive, files.c.expires_ms.is_not(None), files.c.expires_ms <= _now).values(deleted_ms=_now)
@@ -165,6 +166,6 @@ def _release_files(tx: sa.Connection, now_ms: int) -> None:
 
 def _drop_rows(tx: sa.Connection, until: int) -> None:
     for seq in tx.execute(_TO_PURGE, {"until": until}).scalars().all():
+        tx.execute(_PURGE, {"batch": seq, "purged": True})  # first: no late settle is half way through these rows
         for drop in _DROP_ROWS:
             tx.execute(drop, {"batch": seq})
-        tx.execute(_PURGE, {"batch": seq, "purged": True})
