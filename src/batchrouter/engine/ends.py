@@ -205,7 +205,7 @@ class LineEnds:
         if held.tries:
             held.tries.pop(line.place, None)
         batch.open -= 1
-        self._budget.adjust(line.taken, len(text))
+        self._budget.keep(line.taken, len(text))
         self._loader.bytes -= line.taken
         if not batch.open:
             self._journal.flush(batch.id)

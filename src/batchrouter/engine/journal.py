@@ -247,7 +247,7 @@ class Journal:
                     continue
                 wait_s = RETRY_FIRST_S
                 self._works(batch_id)
-                self._budget.give(draft.taken)
+                self._budget.give_kept(draft.taken)
                 self.flushes += 1
             writing.cut.popleft()
             if draft.count:
@@ -317,6 +317,6 @@ class Journal:
 
     async def _to_spill(self, draft: Draft) -> None:
         try:
-            self._budget.give(await self._offering.keep(draft))
+            self._budget.give_kept(await self._offering.keep(draft))
         except Exception as error:
             log.error("%d finished lines are in memory alone: %s", draft.count, told(error))

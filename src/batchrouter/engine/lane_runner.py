@@ -245,8 +245,7 @@ class LaneRunner:
         only = self.pool.only
         if only is not None:
             room = only.room(now_s)
-            # Over the budget only if nothing of the lane is under way.
-            while room > 0 and ready and not (self._budget.over and self._flying):
+            while room > 0 and ready and not (self._budget.over and self._full()):
                 line = ready.popleft()
                 if line.more is None or self._affords(line):
                     room -= 1
@@ -274,13 +273,18 @@ class LaneRunner:
     def _spread(self, now_s: float) -> None:
         """Each line to the member that has the most room."""
         ready = self.loader.ready
-        while ready and not (self._budget.over and self._flying):
+        while ready and not (self._budget.over and self._full()):
             member = self.pool.roomiest(now_s)
             if member is None:
                 break
             line = ready.popleft()
             if line.more is None or self._affords(line):
                 member.send(line, now_s)
+
+    def _full(self) -> bool:
+        """Over the budget a line goes out only if nothing of the lane is under way, and none before a flush that is to
+        free most of it."""
+        return bool(self._flying) or self._budget.flush_first
 
     def _affords(self, line: LineCall) -> bool:
         """Whether the line's batch has the money for it. If not, it waits for what calls in flight may leave, or is

@@ -127,6 +127,11 @@ class MemberAtWork:
         if head is None:
             head = self._heads[endpoint] = self._wire.head(endpoint)
         line.owner = self
+        usual = self._budget.reply
+        if usual > 2 * line.spare:  # it was made ready when replies were thought to be smaller
+            line.spare -= int(usual)
+            self._lane.on_more(line)
+            line.spare += int(usual)
         line.sent_s = now_s
         line.attempts += 1
         line.number = self.limiter.on_sent(now_s, self._estimate(line))

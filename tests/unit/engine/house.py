@@ -622,7 +622,7 @@ class House:
     def check_even(self) -> None:
         """With every batch final, the worker holds nothing of any: no bytes, no slots, no lines, no tasks."""
         dispatcher = self.living.dispatcher
-        assert dispatcher._budget.used == 0
+        assert (dispatcher._budget.used, dispatcher._budget.kept) == (0, 0)
         assert dispatcher._batches == {}
         assert dispatcher.journal._batches == {}
         assert dispatcher._mover._leaving == {}

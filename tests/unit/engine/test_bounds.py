@@ -67,7 +67,7 @@ async def test_large_answers_that_wait_for_their_flush_count() -> None:
 
 
 async def test_lines_at_hand_wait_while_answers_take_more_than_there_is() -> None:
-    """They were loaded when nobody knew how large the answers are: one at a time until the flush."""
+    """They were loaded when nobody knew how large the answers are: none goes out before the flush."""
     large = b'{"choices":[{"message":{"content":"' + b"x" * 100_000 + b'"}}]}'
     house = House(
         lambda body: Answer(body=large, delay_s=0.5),
@@ -78,7 +78,24 @@ async def test_lines_at_hand_wait_while_answers_take_more_than_there_is() -> Non
     )
     await house.new_worker()
     batch_id = await house.create(chat(100))
-    await house.run_for(0.6)
-    assert len(house.log) == 9
+    await house.run_for(4.0)
+    assert len(house.log) == 8
     await house.run(batch_id)
     assert house.batch(batch_id).completed == 100
+
+
+async def test_lines_at_hand_are_sent_by_what_is_known_now_of_answers() -> None:
+    """A hundred lines were made ready for small answers. The first answers are large, and the next lines go out as if
+    theirs were too: what is under way never outgrows the budget by more than those that went out unknowing."""
+    large = b'{"choices":[{"message":{"content":"' + b"x" * 10_000 + b'"}}]}'
+    house = House(lambda body: Answer(body=large, delay_s=0.5 + 0.01 * len(house.log)), budget_bytes=400_000)
+    await house.new_worker()
+    batch_id = await house.create(chat(500))
+    most = 0
+    for _ in range(5000):
+        most = max(most, len(house.flying) * 10_000)
+        if house.batch(batch_id).completed == 500:
+            break
+        await house.step()
+    assert house.batch(batch_id).completed == 500
+    assert most <= 400_000
