@@ -7,10 +7,12 @@ code may use a database is written in it (`compatibility.oldest`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import sqlalchemy as sa
 
+from batchrouter.adapters.sql import sqlite
 from batchrouter.adapters.sql.database import Database
 from batchrouter.adapters.sql.migrate import VERSION_TABLE, make_tables, run_migrations
 from batchrouter.adapters.sql.schema import HEAD, compatibility
@@ -24,10 +26,12 @@ _PATIENCE = (sa.text("SET LOCAL lock_timeout = '5s'"), sa.text("SET LOCAL statem
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a database says of itself. `version` None: it is empty."""
+    """What a database says of itself. `version` None: it is empty. `alone`: it is a folder's, which any start makes or
+    brings up to date."""
 
     version: str | None
     oldest: str | None
+    alone: bool = False
 
     @property
     def too_old(self) -> bool:
@@ -35,7 +39,27 @@ class Schema:
 
     @property
     def too_new(self) -> bool:
-        return self.oldest is not None and self.oldest > HEAD
+        oldest = self.version if self.alone else self.oldest
+        return oldest is not None and oldest > HEAD
+
+    def why_not(self, name: str) -> str | None:
+        """Why this version's code cannot work with it as it is, and what to do; None: it can."""
+        if self.too_new:
+            return (
+                f"the schema of the database {name} ({self.version}) is too new: it can be used by versions of "
+                f"BatchRouter that know {self.oldest or self.version}, and this one knows up to {HEAD}: install such a "
+                "version"
+            )
+        if self.alone:
+            return None
+        if self.version is None:
+            return f"the database {name} is empty: run batchrouter db upgrade once, before anything else"
+        if self.too_old:
+            return (
+                f"the schema of the database {name} is {self.version}, and this version of BatchRouter needs {HEAD}: "
+                "run batchrouter db upgrade; processes of the version before go on meanwhile"
+            )
+        return None
 
 
 def schema_of(database: Database) -> Schema:
@@ -44,29 +68,28 @@ def schema_of(database: Database) -> Schema:
         return _look(tx, database.name)
 
 
+def schema_of_file(path: Path) -> Schema:
+    """Of a folder's database, which any start brings up to date; that of a file that is not there is empty."""
+    if not path.exists():
+        return Schema(None, None, alone=True)
+    reader = sqlite.open_reader(path)
+    try:
+        with reader.begin():
+            return replace(_look(reader, str(path)), alone=True)
+    except sa.exc.SQLAlchemyError as error:
+        raise sqlite.ours(error, str(path)) from error
+    finally:
+        reader.close()
+
+
 def admit(database: Database, *, make: bool) -> None:
     """Raises StoreError unless this version's code can work with the database as it is, or, with `make`, made it."""
     found = schema_of(database)
     if found.version is None and make:
         found = upgrade_postgres(database)[1]
-    if found.version is None:
-        raise StoreError(
-            f"the database {database.name} is empty: run batchrouter db upgrade once, before anything else"
-        )
-    refuse_too_new(found, database.name)
-    if found.too_old:
-        raise StoreError(
-            f"the schema of the database {database.name} is {found.version}, and this version of BatchRouter needs "
-            f"{HEAD}: run batchrouter db upgrade; processes of the version before go on meanwhile"
-        )
-
-
-def refuse_too_new(found: Schema, name: str) -> None:
-    if found.too_new:
-        raise StoreError(
-            f"the schema of the database {name} ({found.version}) is too new: it can be used by versions of "
-            f"BatchRouter that know {found.oldest}, and this one knows up to {HEAD}: install that version"
-        )
+    why_not = found.why_not(database.name)
+    if why_not is not None:
+        raise StoreError(why_not)
 
 
 def upgrade_postgres(database: Database) -> tuple[Schema, Schema]:
@@ -80,9 +103,10 @@ def upgrade_postgres(database: Database) -> tuple[Schema, Schema]:
             tx.execute(statement)
         tx.execute(_LOCK)
         before = _look(tx, database.name)
-        refuse_too_new(before, database.name)
         if before.version is None:
             make_tables(tx)
+        elif before.too_new:
+            raise StoreError(str(before.why_not(database.name)))
         elif before.too_old:
             run_migrations(tx, HEAD)
         return before, _look(tx, database.name)
@@ -92,9 +116,10 @@ def _look(tx: sa.Connection, name: str) -> Schema:
     tables = sa.inspect(tx).get_table_names()
     if not tables:
         return Schema(None, None)
-    if VERSION_TABLE.name not in tables or compatibility.name not in tables:
+    if VERSION_TABLE.name not in tables:
         raise StoreError(f"{name} is not a database of BatchRouter: use another one")
     version = tx.execute(sa.select(VERSION_TABLE.c.version_num)).scalar()
     if version is None:
         raise StoreError(f"the database {name} does not tell its schema's version: restore it from a copy")
-    return Schema(version, tx.execute(sa.select(sa.func.max(compatibility.c.oldest))).scalar())
+    told = compatibility.name in tables  # since 0004
+    return Schema(version, tx.execute(sa.select(sa.func.max(compatibility.c.oldest))).scalar() if told else None)
