@@ -59,6 +59,8 @@ def _guarded(context: Context, endpoint: Endpoint) -> Callable[[Request], Awaita
         caller = await authenticate(context, request)
         if admin:
             require_admin(caller)
+        else:
+            await context.service.request_quotas.admit(caller)
         return await endpoint.handler(context, request, caller)
 
     return handle

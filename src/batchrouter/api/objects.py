@@ -5,12 +5,14 @@ Nulls are written out, as OpenAI does; `UNSET` marks what only some replies have
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from batchrouter.api.settings import ModelInfo
 from batchrouter.domain.file import File, Upload, UploadPart
+from batchrouter.domain.quota import Usage
 from batchrouter.domain.tenant import ApiKey, Tenant
 
 
@@ -107,12 +109,32 @@ class KeyList(Struct):
     data: list[KeyObject]
 
 
+class QuotasObject(Struct):
+    """What the tenant may have at once; null: as much as it likes."""
+
+    max_in_flight: int | None
+    max_lines: int | None
+    max_bytes: int | None
+    max_storage_bytes: int | None
+    max_requests: int | None
+
+
+class UsageObject(Struct):
+    """What the tenant has: lines and bytes of batches that have not ended, bytes of stored files."""
+
+    lines: int
+    bytes: int
+    storage_bytes: int
+
+
 class TenantObject(Struct):
     id: str
     object: Literal["tenant"]
     name: str
     weight: int
     created_at: int
+    quotas: QuotasObject
+    usage: UsageObject | UnsetType = UNSET
 
 
 class TenantList(Struct):
@@ -180,9 +202,15 @@ def key_object(key: ApiKey, tenant: str, secret: str | UnsetType = UNSET) -> Key
     )
 
 
-def tenant_object(tenant: Tenant) -> TenantObject:
+def tenant_object(tenant: Tenant, usage: Usage | None = None) -> TenantObject:
     return TenantObject(
-        id=tenant.id, object="tenant", name=tenant.name, weight=tenant.weight, created_at=tenant.created_ms // 1000
+        id=tenant.id,
+        object="tenant",
+        name=tenant.name,
+        weight=tenant.weight,
+        created_at=tenant.created_ms // 1000,
+        quotas=QuotasObject(**asdict(tenant.quotas)),
+        usage=UNSET if usage is None else UsageObject(**asdict(usage)),
     )
 
 

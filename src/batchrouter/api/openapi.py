@@ -79,7 +79,7 @@ def _operation(endpoint: Endpoint, prefix: str, schema_of: dict[type, Any]) -> d
         ],
         "responses": {"200": _success(endpoint, schema_of)},
     }
-    for status in endpoint.errors:
+    for status in sorted({*endpoint.errors, *(() if endpoint.home is Home.ADMIN else (429,))}):
         operation["responses"][str(status)] = {
             "description": HTTPStatus(status).phrase,
             "content": _json(schema_of[ErrorObject]),

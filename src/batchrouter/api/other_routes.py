@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,13 +19,16 @@ from batchrouter.api.objects import (
     tenant_object,
 )
 from batchrouter.api.replies import json_reply
-from batchrouter.domain.tenant import DEFAULT_TENANT, Role
+from batchrouter.domain.tenant import DEFAULT_TENANT, Quotas, Role
 from batchrouter.errors import ApiError
 from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.keys import WEIGHT_MAX
 
 LABEL_CHARS = 200
+QUOTA_NAMES = tuple(field.name for field in fields(Quotas))
+QUOTA_MAX = 2**53
+"""Beyond it, JavaScript reads another number."""
 
 
 async def list_models(context: Context, request: Request, caller: Caller) -> Response:
@@ -59,11 +64,15 @@ async def revoke_key(context: Context, request: Request, caller: Caller) -> Resp
 
 async def put_tenant(context: Context, request: Request, caller: Caller) -> Response:
     body, _ = await json_body(request, context.settings.max_json_bytes)
-    return json_reply(tenant_object(await context.service.keys.tenant(_tenant_name(body, "name"), _weight(body))))
+    name = _tenant_name(body, "name")
+    tenant = await context.service.keys.tenant(name, _weight(body), _bounds(body))
+    context.service.request_quotas.forget(tenant.id)
+    return json_reply(tenant_object(tenant))
 
 
 async def list_tenants(context: Context, request: Request, caller: Caller) -> Response:
-    return json_reply(TenantList("list", [tenant_object(home) for home in await context.service.keys.tenants()]))
+    told = [tenant_object(home, usage) for home, usage in await context.service.keys.tenants_and_usage()]
+    return json_reply(TenantList("list", told))
 
 
 def _tenant_name(body: asked.Body, name: str) -> str:
@@ -80,3 +89,17 @@ def _tenant_name(body: asked.Body, name: str) -> str:
 
 def _weight(body: asked.Body) -> int | None:
     return None if body.get("weight") is None else asked.whole_number(body, "weight", 1, WEIGHT_MAX)
+
+
+def _bounds(body: asked.Body) -> dict[str, int | None]:
+    """The quotas that are to be changed. Unknown ones are refused: a misspelt bound would bind nobody."""
+    value = body.get("quotas")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise asked.wrong_type("quotas", "an object", value)
+    bounds: dict[str, int | None] = {}
+    for name in value:
+        asked.one_of(name, QUOTA_NAMES, "quotas")
+        bounds[name] = None if value[name] is None else asked.whole_number(value, name, 0, QUOTA_MAX)
+    return bounds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 
@@ -62,8 +62,23 @@ class CreateKey(Struct):
     weight: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
+Bound = Annotated[int, Meta(ge=0)] | None | UnsetType
+
+
+class QuotaSettings(Struct):
+    """Of each, null takes the bound away, and what is left out stays as it is. Calls in flight; lines and bytes of
+    batches that have not ended; bytes of stored files; requests to the API in a minute."""
+
+    max_in_flight: Bound = UNSET
+    max_lines: Bound = UNSET
+    max_bytes: Bound = UNSET
+    max_storage_bytes: Bound = UNSET
+    max_requests: Bound = UNSET
+
+
 class PutTenant(Struct):
     """Made if there is none of that name. `weight`: its share of a lane that several tenants want."""
 
     name: str
     weight: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    quotas: QuotaSettings | None = None

@@ -1,9 +1,11 @@
-"""`batchrouter keys`: API keys of a data folder, through the server that holds it where one does, or of PostgreSQL."""
+"""`batchrouter keys` and `batchrouter tenants`: those of a data folder, through the server that holds it where one
+does, or of PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -14,7 +16,7 @@ from batchrouter.bootstrap.folders import keys_in, keys_of, read_server
 from batchrouter.cli.client import Client
 from batchrouter.cli.settings import data_folder, load_config
 from batchrouter.config import is_shared
-from batchrouter.domain.tenant import ApiKey, Role
+from batchrouter.domain.tenant import ApiKey, Role, Tenant
 from batchrouter.errors import FolderError, TransportError
 from batchrouter.service.keys import Keys
 
@@ -34,8 +36,20 @@ class KeyTold(msgspec.Struct, kw_only=True, omit_defaults=True):
     secret: str | None = None
 
 
+class TenantTold(msgspec.Struct, kw_only=True):
+    """A tenant as both ways tell it."""
+
+    id: str
+    name: str
+    weight: int
+    created_at: int
+    quotas: dict[str, int | None]
+    usage: dict[str, int] = {}
+
+
 class KeyFolder:
-    """The keys of what the configuration names. Every call raises `BatchRouterError` with a sentence for people."""
+    """The keys and tenants of what the configuration names. Every call raises `BatchRouterError` with a sentence for
+    people."""
 
     def __init__(self, data: Path | None, config: Path | None) -> None:
         loaded = load_config(config)
@@ -77,6 +91,30 @@ class KeyFolder:
         self._must_exist()
         return self._do(here, there)
 
+    def tenants(self) -> list[TenantTold]:
+        """Each with what it has."""
+
+        async def here(keys: Keys) -> list[TenantTold]:
+            return [_tenant_told(home, asdict(usage)) for home, usage in await keys.tenants_and_usage()]
+
+        def there(server: Client) -> list[TenantTold]:
+            return msgspec.convert(server.json("GET", "/admin/v1/tenants")["data"], list[TenantTold])
+
+        self._must_exist()
+        return self._do(here, there)
+
+    def set_tenant(self, name: str, weight: int | None, bounds: dict[str, int | None]) -> TenantTold:
+        """Of the quotas those that `bounds` names; None takes a bound away. Made if there is none of this name."""
+
+        async def here(keys: Keys) -> TenantTold:
+            return _tenant_told(await keys.tenant(name, weight, bounds), {})
+
+        def there(server: Client) -> TenantTold:
+            body = {"name": name, "weight": weight, "quotas": bounds}
+            return msgspec.convert(server.json("POST", "/admin/v1/tenants", body), TenantTold)
+
+        return self._do(here, there)
+
     def _do(self, here: Callable[[Keys], Awaitable[T]], there: Callable[[Client], T]) -> T:
         async def there_is() -> T:
             async with keys_of(self._folder) if self._shared is None else keys_in(self._shared) as keys:
@@ -110,4 +148,15 @@ def _told(key: ApiKey, tenant: str, secret: str | None = None) -> KeyTold:
         created_at=key.created_ms // 1000,
         revoked_at=None if key.revoked_ms is None else key.revoked_ms // 1000,
         secret=secret,
+    )
+
+
+def _tenant_told(tenant: Tenant, usage: dict[str, int]) -> TenantTold:
+    return TenantTold(
+        id=tenant.id,
+        name=tenant.name,
+        weight=tenant.weight,
+        created_at=tenant.created_ms // 1000,
+        quotas=asdict(tenant.quotas),
+        usage=usage,
     )

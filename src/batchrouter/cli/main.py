@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from batchrouter.cli import words
+from batchrouter.cli.db_commands import db_app
+from batchrouter.cli.key_commands import keys_app, tenants_app
+from batchrouter.cli.options import Config, Data, Endpoint, ExitWithStdin, Json, LogLevel
 from batchrouter.errors import ApiError, BatchRouterError
 
 app = typer.Typer(
@@ -25,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys of a data folder.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
 app.add_typer(keys_app, name="keys")
+app.add_typer(tenants_app, name="tenants")
 
 RUN_EPILOG = (
     "Exit codes: 0 all lines are answered; 1 some lines failed (they are in the errors file); 2 it could not run "
@@ -34,27 +37,6 @@ RUN_EPILOG = (
     "kept; --wait keeps waiting instead); 130 interrupted (the state is kept). After 3 and 130, and after any crash, "
     "the same command goes on from where it was."
 )
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Default: ./batchrouter.yaml, else the environment."),
-]
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Default: storage.blobs, ./batchrouter-data.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout; words go to stderr.")]
-ExitWithStdin = Annotated[bool, typer.Option("--exit-with-stdin", hidden=True)]
-Endpoint = Annotated[str | None, typer.Option("--endpoint", metavar="URL", help="Default: the url of the first line.")]
-
-
-class KeyRole(StrEnum):
-    user = "user"
-    admin = "admin"
-
-
-class LogLevel(StrEnum):
-    debug = "debug"
-    info = "info"
-    warning = "warning"
-    error = "error"
 
 
 def main() -> NoReturn:
@@ -193,68 +175,6 @@ def check(
     from batchrouter.cli.check import CheckOptions, check
 
     raise typer.Exit(check(CheckOptions(source=source, config=config, endpoint=endpoint, json=json)))
-
-
-@keys_app.command("create")
-def create_key(
-    tenant: Annotated[str, typer.Option(metavar="NAME", help="Made if there is none of this name.")] = "default",
-    role: Annotated[KeyRole, typer.Option(help="An admin key may manage keys too.")] = KeyRole.user,
-    weight: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="The tenant's share against the weights of others.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="For you, to tell keys apart.")] = "",
-    data: Data = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Make a key and print it, this once."""
-    from batchrouter.cli.keys import KeyFolder
-    from batchrouter.domain.tenant import Role
-
-    key = KeyFolder(data, config).create(tenant, Role(role), label, weight)
-    if json:
-        words.emit({"ok": True, "key": key})
-    else:
-        words.say(f"{key.id}, role {key.role}, tenant {key.tenant}. Shown this once:")
-        words.tell(key.secret or "")
-
-
-@keys_app.command("list")
-def list_keys(
-    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant's.")] = None,
-    data: Data = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """List keys, newest first, revoked ones included."""
-    from batchrouter.cli.keys import KeyFolder
-
-    keys = KeyFolder(data, config).all(tenant)
-    if json:
-        words.emit({"ok": True, "keys": keys})
-        return
-    for key in keys:
-        state = "active " if key.revoked_at is None else "revoked"
-        words.tell(f"{key.id}  …{key.tail}  {state}  {key.role:<5}  {key.tenant}  {key.label}".rstrip())
-    if not keys:
-        words.say("There are no keys.")
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.")],
-    data: Data = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Revoke a key; a running server refuses it within 5 seconds."""
-    from batchrouter.cli.keys import KeyFolder
-
-    key = KeyFolder(data, config).revoke(key_id)
-    if json:
-        words.emit({"ok": True, "key": key})
-    else:
-        words.tell(f"{key.id} is revoked")
 
 
 @app.command()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
+from batchrouter.domain.quota import Usage
 from batchrouter.domain.tenant import DEFAULT_TENANT, ApiKey, Role, Tenant
 from batchrouter.errors import ApiError
 from batchrouter.ports.calls import Calls
@@ -18,6 +22,7 @@ SECRET_CHARS = 48
 CACHE_MS = 5_000
 CACHE_KEYS = 10_000
 WEIGHT_MAX = 1_000
+NO_BOUNDS: Mapping[str, int | None] = MappingProxyType({})
 
 
 class Keys:
@@ -98,19 +103,32 @@ class Keys:
     async def tenants(self) -> list[Tenant]:
         return await self._calls.read(self._catalog.tenants)
 
-    async def tenant(self, name: str = DEFAULT_TENANT, weight: int | None = None) -> Tenant:
-        """The tenant of this name, made if there is none; its weight is changed only when one is given."""
-        if weight is None:
-            for home in await self.tenants():
-                if home.name == name:
-                    return home
-        new = Tenant(
-            id=DEFAULT_TENANT if name == DEFAULT_TENANT else f"tenant_{self._chance.hex(16)}",
-            name=name,
-            weight=1 if weight is None else weight,
-            created_ms=self._clock.unix_ms(),
+    async def tenants_and_usage(self) -> list[tuple[Tenant, Usage]]:
+        """Each with what it has now."""
+        return await self._calls.read(self._with_usage)
+
+    async def tenant(
+        self, name: str = DEFAULT_TENANT, weight: int | None = None, bounds: Mapping[str, int | None] = NO_BOUNDS
+    ) -> Tenant:
+        """The tenant of this name, made if there is none. Its weight is changed only when one is given, and of its
+        quotas those that `bounds` names."""
+        known = next((home for home in await self.tenants() if home.name == name), None)
+        if known is None:
+            known = Tenant(
+                id=DEFAULT_TENANT if name == DEFAULT_TENANT else f"tenant_{self._chance.hex(16)}",
+                name=name,
+                weight=1,
+                created_ms=self._clock.unix_ms(),
+            )
+        elif weight is None and not bounds:
+            return known
+        wanted = replace(
+            known, weight=known.weight if weight is None else weight, quotas=replace(known.quotas, **bounds)
         )
-        return await self._calls.write(self._catalog.add_tenant, new)
+        return await self._calls.write(self._catalog.add_tenant, wanted)
+
+    def _with_usage(self) -> list[tuple[Tenant, Usage]]:
+        return [(home, self._catalog.usage(home.id)) for home in self._catalog.tenants()]
 
 
 def digest_of(secret: str) -> str:
