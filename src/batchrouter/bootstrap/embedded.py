@@ -22,7 +22,7 @@ class Embedded:
 
     def __init__(self, config: Config, folder: Path, env: Mapping[str, str]) -> None:
         self.config = config
-        self._storage = Storage.on_folder(folder, env)
+        self._storage = Storage.on_folder(folder, env, config.storage)
         self.clock = self._storage.clock
         self._providers = Providers(config, self.clock)
         self.service = make_service(self._storage, self._providers)

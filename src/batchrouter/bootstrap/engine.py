@@ -34,6 +34,7 @@ class Engine:
             jobs=storage.jobs,
             calls=storage.calls,
             blobs=storage.blobs,
+            spill=storage.spill,
             wake=storage.wake,
             clock=clock,
             chance=RealChance(),

@@ -6,6 +6,7 @@ Everything else is built on a `Storage` and does not know which of the two it is
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ from typing import TypeVar
 
 from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.blobs.objects import ObjectBlobs
-from batchrouter.adapters.clock import RealClock
+from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.database_clock import DatabaseClock
 from batchrouter.adapters.folder import DataFolder
 from batchrouter.adapters.impatient import ImpatientCalls
 from batchrouter.adapters.scratch import FolderScratch
+from batchrouter.adapters.spill import FolderSpill
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.sql.wake import PostgresWake
 from batchrouter.adapters.threads import Threads
@@ -30,6 +32,7 @@ from batchrouter.errors import BlobError, StoreAway, StoreError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
+from batchrouter.ports.spill import Spill
 from batchrouter.ports.wake import Wake
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ class Storage:
         clock: RealClock | DatabaseClock,
         scratch: Path,
         name: str,
+        spill: FolderSpill | None,
         folder: DataFolder | None = None,
         closing: ExitStack,
     ) -> None:
@@ -74,6 +78,7 @@ class Storage:
         self.wake: Wake = wake
         self.clock: Clock = clock
         self.name = name
+        self.spill: Spill | None = spill
         self.folder = folder
         self.bucket = isinstance(blobs, ObjectBlobs)
         self._store = store
@@ -84,8 +89,10 @@ class Storage:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def on_folder(cls, path: Path, env: Mapping[str, str]) -> Storage:
-        """SQLite and blobs. Raises `FolderError` when another process holds the folder, `StoreError`."""
+    def on_folder(cls, path: Path, env: Mapping[str, str], config: StorageConfig) -> Storage:
+        """SQLite and blobs; of `config` only what is said of the spill.
+
+        Raises `FolderError` when another process holds the folder, `StoreError`."""
         # Durability switched off, only to measure what it costs.
         sync = env.get("BATCHROUTER_UNSAFE_NO_SYNC") != "1"
         with ExitStack() as opened:
@@ -97,6 +104,7 @@ class Storage:
             opened.callback(blobs.close)
             calls = Threads()
             opened.callback(calls.close)
+            spill = open_spill(config, Path(config.spill or path / "spill"), opened)
             return cls(
                 store=store,
                 calls=calls,
@@ -105,12 +113,13 @@ class Storage:
                 clock=RealClock(),
                 scratch=path / "scratch",
                 name=str(path.resolve()),
+                spill=spill,
                 folder=folder,
                 closing=opened.pop_all(),
             )
 
     @classmethod
-    def on_postgres(cls, config: StorageConfig, blobs_folder: Path | None = None) -> Storage:
+    def on_postgres(cls, config: StorageConfig, blobs_folder: Path | None, env: Mapping[str, str]) -> Storage:
         """PostgreSQL, whose tables are made if there are none, and the bucket or the folder that all processes share.
         Waits for the network: to be called in a thread. Raises `StoreAway`, `StoreError`, `ConfigError`."""
         with ExitStack() as opened:
@@ -124,6 +133,8 @@ class Storage:
             opened.callback(wake.close)
             calls = Threads(readers=READERS)
             opened.callback(calls.close)
+            name = f"{shown(config.database)}, {blobs_folder or config.blobs}"
+            spill = open_spill(config, spill_folder(config.spill, name, env), opened)
             scratch = Path(tempfile.mkdtemp(prefix="batchrouter-"))
             opened.callback(shutil.rmtree, scratch, ignore_errors=True)
             return cls(
@@ -133,7 +144,8 @@ class Storage:
                 wake=wake,
                 clock=clock,
                 scratch=scratch,
-                name=f"{shown(config.database)}, {blobs_folder or config.blobs}",
+                name=name,
+                spill=spill,
                 closing=opened.pop_all(),
             )
 
@@ -199,12 +211,12 @@ async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[s
     cannot be reached, and says so now and then. Raises `ConfigError`, `FolderError`, and `StoreError` for a database
     that cannot be used, such as one of another schema."""
     if not is_shared(config):
-        return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env)
+        return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config)
     told_s = -AWAY_TOLD_S
     clock = RealClock()
     while True:
         try:
-            return await in_thread(lambda: Storage.on_postgres(config, given))
+            return await in_thread(lambda: Storage.on_postgres(config, given, env))
         except StoreAway as error:
             if clock.mono_s() - told_s >= AWAY_TOLD_S:
                 told_s = clock.mono_s()
@@ -216,6 +228,21 @@ async def in_thread(work: Callable[[], T]) -> T:
     """In a daemon, unlike asyncio's own: a process that is told to stop does not wait for it."""
     calls = Threads(readers=1)
     return await calls.read(work)
+
+
+def open_spill(config: StorageConfig, folder: Path, opened: ExitStack) -> FolderSpill | None:
+    if not config.spill_bytes:
+        return None
+    spill = FolderSpill(folder, config.spill_bytes, RealChance().hex(16))
+    opened.callback(spill.close)
+    return spill
+
+
+def spill_folder(given: str | None, name: str, env: Mapping[str, str]) -> Path:
+    """One for each database and bucket: what was finished for one must not be offered to another."""
+    home = Path(env.get("XDG_STATE_HOME") or Path(env.get("HOME") or tempfile.gettempdir()) / ".local" / "state")
+    apart = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return (Path(given) if given else home / "batchrouter" / "spill") / apart
 
 
 def _blobs_of(config: StorageConfig, given: Path | None) -> LocalBlobs | ObjectBlobs:

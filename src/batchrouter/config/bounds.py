@@ -19,8 +19,9 @@ SERVER = {
     "port": (0, 65_535),
     "shutdown_grace_s": (0.0, _DAY_S),
     "worker_port": (0, 65_535),
-    "lease": (1.0, 3_600.0),
+    "lease": (5.0, 3_600.0),  # a worker must be late by more than its own beat of a second before it is thought dead
 }
+STORAGE = {"spill_bytes": (0, _TIB)}
 PROVIDER = {
     "max_in_flight": (1, 1_000_000),
     "start_in_flight": (1, 1_000_000),

@@ -22,6 +22,7 @@ from batchrouter.errors import ConfigError
 def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     """`config` with each provider's host, address and keys filled in and a lone provider as the default."""
     check_storage(config.storage, f"{name}: storage")
+    check_bounds(config.storage, f"{name}: storage", bounds.STORAGE)
     check_bounds(config.server, f"{name}: server", bounds.SERVER)
     _check_batches(config, f"{name}: batches")
     providers = {key: completed(key, each, name, env) for key, each in config.providers.items()}

@@ -37,6 +37,9 @@ class StorageConfig(_Struct, frozen=True):
     blobs: str | None = None
     """A folder or a bucket. None: `DATA_FOLDER`, with SQLite."""
     options: dict[str, str] = {}
+    spill: str | None = None
+    """A folder of this machine. None: in the data folder; beside PostgreSQL in the user's own folder for state."""
+    spill_bytes: int = 2 * 1024 * 1024 * 1024
 
 
 class KeyConfig(_Struct, frozen=True):
