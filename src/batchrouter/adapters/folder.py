@@ -16,6 +16,8 @@ from batchrouter.errors import FolderError
 
 LOCK_NAME = "lock"
 SERVER_NAME = "server.json"
+MOVED_NAME = "moved-to"
+"""Names where the folder's data went; a server that went on here would do the same work twice."""
 
 
 class ServerNote(NamedTuple):
@@ -34,8 +36,9 @@ class DataFolder:
         self._lock_fd: int | None = lock_fd
 
     @classmethod
-    def open(cls, path: Path) -> DataFolder:
-        """Make the folder if needed and take its lock. Raises `FolderError`, which names the holder."""
+    def open(cls, path: Path, *, even_moved: bool = False) -> DataFolder:
+        """Make the folder if needed and take its lock. Raises `FolderError`, which names the holder, or where the data
+        went unless `even_moved`."""
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,8 +54,21 @@ class DataFolder:
                 f"the data folder {path} is held by {holder}. One folder has one server; "
                 "several servers need PostgreSQL as their database"
             ) from None
+        moved_to = read_moved(path)
+        if moved_to is not None and not even_moved:
+            os.close(fd)
+            raise FolderError(
+                f"the data of {path} was moved to {moved_to}: configure that. To go on here instead, delete the file "
+                f"{path / MOVED_NAME}; never work on both, or batches are paid for twice"
+            )
         (path / SERVER_NAME).unlink(missing_ok=True)
         return cls(path, fd)
+
+    def moved(self, to: str) -> None:
+        """From now on nobody works on it. A repeat is harmless."""
+        temporary = self.path / f"{MOVED_NAME}.new"
+        temporary.write_text(to + "\n", encoding="utf-8")
+        temporary.rename(self.path / MOVED_NAME)
 
     def announce(self, note: ServerNote) -> None:
         """Write `server.json`, readable by the owner alone."""
@@ -70,6 +86,14 @@ class DataFolder:
         (self.path / SERVER_NAME).unlink(missing_ok=True)
         os.close(self._lock_fd)
         self._lock_fd = None
+
+
+def read_moved(path: Path) -> str | None:
+    """Where the folder's data went; None where it did not."""
+    try:
+        return (path / MOVED_NAME).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def read_server(path: Path) -> ServerNote | None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql import sqlite
 from batchrouter.adapters.sql.database import Database
 from batchrouter.adapters.sql.garbage import BLOB_COLUMNS
-from batchrouter.adapters.sql.ledger.presence import HOLDERS, free
+from batchrouter.adapters.sql.ledger.presence import free_all
 from batchrouter.adapters.sql.migrate import VERSION_TABLE, bring_to_head
 from batchrouter.adapters.sql.postgres import PostgresDatabase
 from batchrouter.adapters.sql.rolling import admit, schema_of
@@ -29,7 +29,6 @@ from batchrouter.adapters.sql.schema import (
     demands,
     files,
     garbage,
-    jobs,
     lanes,
     loads,
     metadata,
@@ -54,7 +53,9 @@ _LONG = (
     # A server that starts on the database meanwhile waits for the copy, and finds it.
     sa.text(f"LOCK TABLE {tenants.name} IN EXCLUSIVE MODE"),
 )
-_NAMED = sa.union(*(sa.select(column.label("key")).where(column.is_not(None), *on) for column, on in BLOB_COLUMNS)).subquery()
+_NAMED = sa.union(
+    *(sa.select(column.label("key")).where(column.is_not(None), *on) for column, on in BLOB_COLUMNS)
+).subquery()
 # What is garbage may be gone already.
 _KEYS = (
     sa.select(_NAMED.c.key)
@@ -64,7 +65,6 @@ _KEYS = (
 )
 _NUMBERED = sa.text("SELECT setval(pg_get_serial_sequence(:table, :column), CAST(:next AS BIGINT), false)")
 _UNPROBED = lanes.update().values(probe_worker=None, probe_until_ms=None)
-_JOBS_DUE = jobs.update().where(jobs.c.open == sa.true(), jobs.c.next_ms > param("now")).values(next_ms=param("now"))
 
 
 class Target(Enum):
@@ -139,9 +139,8 @@ class Copying:
             if copied != _counts(old):
                 raise StoreError(f"not all rows arrived in {self.name}; nothing was copied")
             _number(new)
-            free(new, new.execute(HOLDERS).scalars().all())
+            free_all(new, now_ms)
             new.execute(_UNPROBED)
-            new.execute(_JOBS_DUE, {"now": now_ms})
             return copied
 
     def close(self) -> None:
@@ -176,9 +175,7 @@ def _source(folder: Path, *, touch: bool) -> Database:
 
 
 def _counts(tx: sa.Connection) -> dict[str, int]:
-    return {
-        table.name: int(tx.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()) for table in COPIED
-    }
+    return {table.name: int(tx.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()) for table in COPIED}
 
 
 def _has_all(old: sa.Connection, new: sa.Connection) -> bool:

@@ -82,9 +82,7 @@ class Presence(Verbs):
     def enlist(self, worker: str, now_ms: int, lease_ms: int, *, alone: bool) -> None:
         with self._db.write() as tx:
             if alone:
-                # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
-                free(tx, [holder for holder in tx.execute(_HOLDERS).scalars() if holder != worker])
-                tx.execute(_JOBS_DUE, {"now": now_ms})
+                free_all(tx, now_ms, but=worker)
             tx.execute(_ENLIST, {"id": worker, "lease_until_ms": now_ms + lease_ms})
 
     def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
@@ -123,6 +121,13 @@ def require_lease(tx: sa.Connection, worker: str, now_ms: int) -> None:
     lease_until_ms = tx.execute(_LEASE, {"worker": worker}).scalar()
     if lease_until_ms is None or lease_until_ms <= now_ms:
         raise StaleLease(f"the lease of worker {worker} has lapsed")
+
+
+def free_all(tx: sa.Connection, now_ms: int, *, but: str = "") -> None:
+    """All workers but one are known to be gone; what they asked a provider is asked after at once."""
+    # Owners, not only rows: a shard whose owner has no row left would be nobody's for ever.
+    free(tx, [holder for holder in tx.execute(_HOLDERS).scalars() if holder != but])
+    tx.execute(_JOBS_DUE, {"now": now_ms})
 
 
 def free(tx: sa.Connection, gone: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.catalog.batches import KEY_HOLDS_MS
 from batchrouter.adapters.sql.catalog.uploads import end_upload
-from batchrouter.adapters.sql.garbage import note_garbage, note_results
+from batchrouter.adapters.sql.garbage import BLOB_COLUMNS, note_garbage, note_results
 from batchrouter.adapters.sql.rows import Row
 from batchrouter.adapters.sql.schema import (
     batches,
@@ -24,7 +24,6 @@ from batchrouter.adapters.sql.schema import (
     ranges,
     segments,
     shards,
-    upload_parts,
     uploads,
 )
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
@@ -103,17 +102,7 @@ _FORGET = garbage.delete().where(garbage.c.key == param("blob"))
 _keys = many("keys")
 _KNOWN = [
     sa.select(column).where(column.in_(_keys), *conditions)
-    for column, conditions in (
-        (files.c.blob_key, (files.c.released == sa.false(),)),
-        (files.c.index_key, (files.c.released == sa.false(),)),
-        (upload_parts.c.blob_key, ()),
-        (batches.c.input_blob_key, (batches.c.live == sa.true(),)),
-        (batches.c.input_index_key, (batches.c.live == sa.true(),)),
-        (segments.c.blob_key, ()),
-        (ranges.c.output_run_key, ()),
-        (ranges.c.error_run_key, ()),
-        (garbage.c.key, ()),
-    )
+    for column, conditions in (*BLOB_COLUMNS, (garbage.c.key, ()))
 ]
 
 
