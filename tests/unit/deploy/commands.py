@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import click
 import typer
+import yaml
 
 from batchrouter import config
 from batchrouter.cli.main import app
 from batchrouter.config.settings import DATA_FOLDER
 from batchrouter.errors import ConfigError
 
-__all__ = ["DATA_FOLDER", "faults_of_command", "faults_of_config", "options_of", "port_of"]
+__all__ = ["DATA_FOLDER", "documents", "faults_of_command", "faults_of_config", "options_of", "port_of", "seconds"]
 
 GROUP = typer.main.get_command(app)
 
@@ -46,7 +48,9 @@ def options_of(words: list[str]) -> dict[str, Any]:
 def port_of(words: list[str], read: config.Config) -> int:
     """Where a process with this command listens."""
     port = options_of(words).get("port")
-    return int(port if port is not None else read.server.port)
+    if port is None:
+        port = read.server.worker_port if words[0] == "worker" else read.server.port
+    return int(port)
 
 
 def faults_of_config(text: str, env: Mapping[str, str], name: str) -> Iterator[str]:
@@ -55,3 +59,14 @@ def faults_of_config(text: str, env: Mapping[str, str], name: str) -> Iterator[s
         config.parse(text, env, name)
     except ConfigError as error:
         yield str(error)
+
+
+@cache
+def documents(text: str) -> list[Any]:
+    """Of a YAML text; read once, so not to be changed."""
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+def seconds(text: str) -> int:
+    """Of a length of time as engines of containers write it: `45s`, `2m`."""
+    return int(text[:-1]) * {"s": 1, "m": 60}[text[-1]]

@@ -11,11 +11,10 @@ import pytest
 from batchrouter.config import Config
 from scripts.dockerfile import Ignore, Stage, stages
 from tests.conftest import ROOT
-from tests.unit.deploy.commands import DATA_FOLDER, faults_of_command
+from tests.unit.deploy.commands import DATA_FOLDER, faults_of_command, seconds
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 IGNORE = (ROOT / ".dockerignore").read_text(encoding="utf-8")
-FORM_S = {"s": 1, "m": 60}
 
 
 def faults(text: str = TEXT, ignore: str = IGNORE) -> list[str]:
@@ -85,12 +84,8 @@ def _faults_of_the_last(last: Stage) -> Iterator[str]:
     if last.last("EXPOSE").value != str(Config().server.port):
         yield "EXPOSE is not the port of serve"
     options = last.last("HEALTHCHECK").options
-    if _seconds(options["timeout"]) >= _seconds(options["interval"]):
+    if seconds(options["timeout"]) >= seconds(options["interval"]):
         yield "HEALTHCHECK may take longer than its interval"
-
-
-def _seconds(text: str) -> int:
-    return int(text[:-1]) * FORM_S[text[-1]]
 
 
 def test_the_image_has_no_fault() -> None:
@@ -127,7 +122,8 @@ def test_the_image_has_no_fault() -> None:
 def test_a_broken_image_is_found(old: str, new: str, word: str) -> None:
     """Each of these would have been built, and failed later."""
     assert old in TEXT
-    assert any(word in fault for fault in faults(TEXT.replace(old, new)))
+    found = faults(TEXT.replace(old, new))
+    assert any(word in fault for fault in found), found
 
 
 def test_what_the_image_is_built_from_is_let_in_and_nothing_else() -> None:
