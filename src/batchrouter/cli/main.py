@@ -178,6 +178,19 @@ def check(
 
 
 @app.command()
+def migrate(
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Default: ./batchrouter-data.")] = None,
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be copied.")] = False,
+    json: Json = False,
+) -> None:
+    """Copy a data folder to the PostgreSQL and the bucket of the configuration. Run it again after an interruption."""
+    from batchrouter.cli.migrate import MigrateOptions, run_migration
+
+    raise typer.Exit(run_migration(MigrateOptions(data=data, config=config, dry_run=dry_run, json=json)))
+
+
+@app.command()
 def simulate(
     host: str = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for a free one.")] = 8100,
