@@ -133,6 +133,8 @@ def _until_ready(layer: Layer, process: subprocess.Popen[bytes]) -> bool:
 
 def _stopped(layer: Layer, process: subprocess.Popen[bytes]) -> bool:
     """By a signal to process 1 of the container, which gets none that it does not handle."""
+    if process.poll() is not None:
+        return False
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     for pid in children:
         os.kill(int(pid), signal.Signals[layer.said["STOPSIGNAL"].value])
