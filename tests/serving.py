@@ -41,8 +41,8 @@ class Program:
     may be changed between two starts."""
 
     command = "serve"
-    alive = "/healthz"
-    """What answers 200 once it is up."""
+    alive = "/readyz"
+    """What answers 200 once it serves; it listens a moment earlier."""
 
     def __init__(self, folder: Path, name: str, config: Mapping[str, Any], arguments: Sequence[str] = ()) -> None:
         self.name = name
@@ -209,18 +209,17 @@ class ApiProcess(ApiProgram):
     """`batchrouter api`."""
 
     command = "api"
-    alive = "/readyz"
 
 
 class WorkerProcess(Program):
     """`batchrouter worker`; its port is that of its probes."""
 
     command = "worker"
-    alive = "/readyz"
 
 
 class Cluster:
-    """API and worker processes on one database and one place for bytes, none of them started.
+    """API and worker processes on one database and one place for bytes, none of them started; as `with` they are, and
+    end with it.
 
     `config` is what each begins with: see `shared_config`. Each process has its own, so that one may reach the
     database by way of a proxy, or have a wrong clock in its `environment`."""
@@ -233,13 +232,12 @@ class Cluster:
         apis: int = 2,
         workers: int = 2,
         env: Mapping[str, str] | None = None,
-        log_level: str = "info",
+        arguments: Sequence[str] = ("--log-level", "info"),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        level = ("--log-level", log_level)
-        self.apis = [ApiProcess(folder, f"api-{number}", config, level) for number in range(apis)]
-        self.workers = [WorkerProcess(folder, f"worker-{number}", config, level) for number in range(workers)]
+        self.apis = [ApiProcess(folder, f"api-{number}", config, arguments) for number in range(apis)]
+        self.workers = [WorkerProcess(folder, f"worker-{number}", config, arguments) for number in range(workers)]
         for each in self.all:
             each.environment |= env or {}
 

@@ -22,7 +22,7 @@ WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Between the end of a child and the start of the next; the last one from then on."""
 STEADY_S = 60.0
 """After so long a life the waits begin anew."""
-LATE_S = 15.0
+LATE_S = 30.0
 """Beyond the grace that a child has for its calls it may take so long to write down what came."""
 
 

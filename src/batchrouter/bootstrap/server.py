@@ -45,6 +45,7 @@ class Server:
         self._storage: Storage | None = None
         self._engine: Engine | None = None
         self._api: ApiServer | None = None
+        self._serves = False
 
     async def start(self) -> Ready:
         """Open the storage, listen, then begin to work. Where a database may be away it listens first, and refuses
@@ -69,6 +70,7 @@ class Server:
         if self._works:
             self._engine = Engine(storage, self._providers, self._env)
             await self._engine.start()
+        self._serves = True
         late.app = create_app(door, service, self._list_models, self._probes)
         # After everything that can fail: a key is told once, and a start that fails tells nothing.
         first_key = None if self._env_key is not None else await service.keys.first("made at the first start")
@@ -114,7 +116,7 @@ class Server:
             self._engine.hurry()
 
     async def _why_not_ready(self) -> str | None:
-        if self._storage is None:
+        if self._storage is None or not self._serves:
             return NOT_YET
         if self._engine is not None and not self._engine.worker.holds_lease:
             return "the lease of its worker has lapsed"

@@ -10,10 +10,11 @@ import hashlib
 import logging
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.blobs.objects import ObjectBlobs
@@ -42,7 +43,7 @@ READERS = 4
 """Threads that read PostgreSQL, each with a connection: a long list holds up no poll."""
 SYNC_S = 5.0
 """How often the database's time is asked for."""
-ASK_S = 10.0
+ASK_S = 5.0
 """How long a person waits for a database that does not answer."""
 READY_S = 3.0
 AWAY_WAIT_S, AWAY_TOLD_S = 1.0, 30.0
@@ -183,7 +184,7 @@ class Storage:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        self._closing.close()
+        await in_thread(self._closing.close)  # it waits for what was asked of the database
 
     async def _clear(self) -> None:
         """The folder's lock proves that whoever left a write unfinished is dead."""
@@ -225,9 +226,29 @@ async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[s
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """In a daemon, unlike asyncio's own: a process that is told to stop does not wait for it."""
-    calls = Threads(readers=1)
-    return await calls.read(work)
+    """In a daemon, unlike asyncio's own threads: a process that is told to stop does not wait for it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=run, name="storage", daemon=True).start()
+    return await done
 
 
 def open_spill(config: StorageConfig, folder: Path, opened: ExitStack) -> FolderSpill | None:

@@ -14,7 +14,10 @@ import uvloop
 
 from batchrouter.bootstrap.ready import Ready
 from batchrouter.cli.signals import Stop
-from batchrouter.cli.words import OK, emit, say, tell
+from batchrouter.cli.words import OK, SOME_FAILED, emit, say, tell
+
+LATE_S = 20.0
+"""Beyond the grace that calls have, for writing down what came and for giving back what is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +68,19 @@ async def _run(
             told_s = grace_s
             say(f"Stopping: calls under way have {grace_s:.0f} s to end; a second signal ends them now.")
     finally:
-        await role.stop(told_s)
+        await _stop(role, told_s)
     return OK
+
+
+async def _stop(role: Role, grace_s: float) -> None:
+    """Whatever it waits for: a database that does not even break off must not keep a process that was told to end.
+    What it had finished is in the spill, and what it held goes to others when its lease ends."""
+    try:
+        async with asyncio.timeout(grace_s + LATE_S):
+            await role.stop(grace_s)
+    except TimeoutError:
+        say(f"error: it did not stop within {grace_s + LATE_S:.0f} s and is ended")
+        os._exit(SOME_FAILED)
 
 
 async def _unless_asked(role: Role, stop: Stop) -> Ready | None:

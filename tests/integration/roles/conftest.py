@@ -1,10 +1,12 @@
-"""One cluster for what does no harm to its processes: two APIs and two workers on PostgreSQL and a bucket."""
+"""Processes on a database and a bucket of each test's own."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,8 @@ __all__ = ["s3"]
 
 GRACE_S = 10
 """Calls have this long to end when a process stops."""
+LEASE_S = 5
+IN_FLIGHT = 32
 
 
 @pytest.fixture
@@ -43,13 +47,39 @@ def bare_database() -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, database: str, s3: S3Server, simulator: SimulatorProcess) -> Iterator[Cluster]:
-    """Not started."""
-    config = shared_config(
-        database, f"s3://{BUCKET}/{secrets.token_hex(8)}", simulator.base_url, shutdown_grace_s=GRACE_S
-    )
-    made = Cluster(tmp_path, config, env=s3.env)
-    try:
-        yield made
-    finally:
-        made.__exit__()
+def clusters(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Makes clusters, not started, that end with the test."""
+    made: list[Cluster] = []
+
+    def make(config: dict[str, Any], **options: Any) -> Cluster:
+        made.append(Cluster(tmp_path / f"cluster-{len(made)}", config, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.__exit__()
+
+
+@pytest.fixture
+def blobs() -> str:
+    """The URL of an empty place in the bucket."""
+    return f"s3://{BUCKET}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def cluster(
+    clusters: Callable[..., Cluster], database: str, blobs: str, s3: S3Server, simulator: SimulatorProcess
+) -> Cluster:
+    """Two APIs and two workers, started."""
+    config = shared_config(database, blobs, simulator.base_url, shutdown_grace_s=GRACE_S, lease=LEASE_S)
+    config["providers"]["sim"]["fixed_in_flight"] = IN_FLIGHT
+    made = clusters(config, env=s3.env)
+    made.start()
+    return made
+
+
+def await_that(holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
