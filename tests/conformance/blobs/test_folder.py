@@ -182,6 +182,15 @@ async def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path, loca
     assert await local.read("a/b/2", 0, 1) == b"y"
 
 
+async def test_a_folder_is_made_with_all_that_leads_to_it(tmp_path: Path) -> None:
+    """When the first blob comes, and not before."""
+    local = LocalBlobs(tmp_path / "not" / "there" / "blobs")
+    assert not (tmp_path / "not").exists()
+    await local.put("a/b", [b"x"])
+    assert await local.read("a/b", 0, 1) == b"x"
+    local.close()
+
+
 async def test_folders_that_deletes_empty_go_too(tmp_path: Path, local: LocalBlobs) -> None:
     """A batch's folder does not outlive its blobs, and can come back."""
     await local.put("batch/w/1", [b"x"])

@@ -285,7 +285,7 @@ class Folder:
         if directory in self._durable:
             return
         parent = os.path.dirname(directory)
-        if directory != self.root or not os.path.isdir(parent):
+        if directory.startswith(f"{self.root}/") or not os.path.isdir(parent):
             self._vouch(parent)
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)

@@ -1,0 +1,1 @@
+"""A data folder on its way to PostgreSQL and a bucket."""
