@@ -32,8 +32,12 @@ RUN groupadd --gid 10001 batchrouter \
 
 COPY --from=build /opt/batchrouter /opt/batchrouter
 COPY deploy/healthcheck.py /opt/batchrouter/healthcheck.py
-# The image may run on a read-only root: only the volume and /tmp are written to.
-ENV PATH=/opt/batchrouter/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The image may run on a read-only root: only the volume and /tmp are written to. Into the volume goes, too, what a
+# worker puts aside while PostgreSQL is away: by default that is below XDG_STATE_HOME.
+ENV PATH=/opt/batchrouter/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    XDG_STATE_HOME=/srv/batchrouter/batchrouter-data
 
 # In this folder every command finds batchrouter.yaml, if one is mounted, and ./batchrouter-data, the default.
 WORKDIR /srv/batchrouter

@@ -58,7 +58,18 @@ def _faults_of_installs(parts: list[Stage]) -> Iterator[str]:
 
 def _faults_of_the_last(last: Stage) -> Iterator[str]:
     words = {step.word for step in last.steps}
-    for word in ("USER", "STOPSIGNAL", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD", "LABEL", "WORKDIR"):
+    for word in (
+        "USER",
+        "STOPSIGNAL",
+        "VOLUME",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+        "LABEL",
+        "WORKDIR",
+        "ENV",
+    ):
         if word not in words:
             yield f"no {word}"
             return
@@ -81,6 +92,8 @@ def _faults_of_the_last(last: Stage) -> Iterator[str]:
     data = f"{last.last('WORKDIR').value}/{DATA_FOLDER}"
     if last.last("VOLUME").value != data:
         yield f"VOLUME is not where data goes by default, {data}"
+    if f"XDG_STATE_HOME={last.last('VOLUME').value}" not in last.last("ENV").words:
+        yield "answers that wait for the database are not in the volume"
     if last.last("EXPOSE").value != str(Config().server.port):
         yield "EXPOSE is not the port of serve"
     options = last.last("HEALTHCHECK").options
@@ -114,6 +127,7 @@ def test_the_image_has_no_fault() -> None:
         ('CMD ["serve", "--host"', 'CMD ["serve", "--hots"', "No such option"),
         ('CMD ["serve"', 'CMD ["server"', "No such command"),
         ("VOLUME /srv/batchrouter/batchrouter-data", "VOLUME /data", "where data goes"),
+        ("XDG_STATE_HOME=/srv/batchrouter/", "XDG_STATE_HOME=/srv/", "answers that wait"),
         ("EXPOSE 8000", "EXPOSE 80", "EXPOSE"),
         ("--timeout=5s", "--timeout=1m", "longer than its interval"),
         ("COPY --from=build", "RUN pip install x\nCOPY --from=build", "the last stage installs"),
