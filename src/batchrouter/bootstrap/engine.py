@@ -44,6 +44,7 @@ class Engine:
                 config, providers.router, self._transport, most, providers.prices, self._facts, clock, env
             ).for_engine(),
         )
+        self._transport.fence(lambda: self.worker.holds_lease)
 
     async def start(self) -> None:
         """Begin to work. To be called once. Raises `StoreError`; then only `close` is left to do."""

@@ -6,6 +6,7 @@ request itself, hands over a `Sink`, and is told head, chunks and end on the eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,6 +111,10 @@ class Transport(Protocol):
 
         Opens nothing. Raises `ConfigError` when `ca_file` cannot be used or the scheme is unknown.
         """
+
+    def fence(self, may_send: Callable[[], bool]) -> None:
+        """From now on a request that had to wait for its connection is sent only if `may_send` says so at that moment:
+        whoever asked for it may have lost the right to send meanwhile. Else its sink hears `ConnectionLost`."""
 
     async def aclose(self) -> None:
         """Close all links. Repeats are harmless."""

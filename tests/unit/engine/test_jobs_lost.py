@@ -10,7 +10,15 @@ import pytest
 from batchrouter.domain.job_end import Why, why_of
 from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BatchState, JobState
-from batchrouter.errors import BatchRouterError, BlobError, NativeError, NativeRefused, NativeUnknown, StoreError
+from batchrouter.errors import (
+    BatchRouterError,
+    BlobError,
+    NativeError,
+    NativeRefused,
+    NativeUnknown,
+    StaleLease,
+    StoreError,
+)
 from batchrouter.providers.base import Encoded
 from batchrouter.providers.openai import OpenAIWire
 from tests.unit.engine.bureau import Bureau, batch_house, quick
@@ -315,4 +323,33 @@ async def test_no_job_is_made_while_answers_cannot_be_written() -> None:
     assert jobs_of(house, batch_id) == []
     worker.dispatcher.journal._stuck.clear()
     await house.run(batch_id)
+    await whole(house, bureau, batch_id)
+
+
+async def test_a_machine_that_slept_in_the_middle_of_an_upload_does_not_end_it() -> None:
+    """Its lease is over, and another may have made the job meanwhile: the provider gets no whole file from it, so that
+    nothing is made twice. With its lease renewed it begins anew."""
+    house, bureau = batch_house()
+    await house.new_worker()
+    batch_id = await house.create(chat(20))
+    encode, slept = OpenAIWire.encode_batch, list[float]()
+
+    def sleepy(self: OpenAIWire, endpoint: str, body: bytes) -> Encoded:
+        if bureau.calls["submit"] == 1 and not slept:
+            slept.append(house.clock.mono_s())
+            house.renewing = False
+            house.clock.suspend(31)
+        return encode(self, endpoint, body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenAIWire, "encode_batch", sleepy)
+        with pytest.raises(StaleLease):  # from the loop that claims; the step itself has ended before
+            await house.run_for(60)
+    assert slept
+    assert bureau.jobs == {}
+    house.renewing = True
+    house.living._lease.tick([])
+    house.living._lease.renew()
+    await house.run(batch_id)
+    assert len(bureau.jobs) == 1
     await whole(house, bureau, batch_id)

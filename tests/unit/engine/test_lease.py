@@ -9,7 +9,7 @@ from batchrouter.adapters.memory.clock import StepClock
 from batchrouter.domain.shard import Beat, Load
 from batchrouter.engine.leases import Lease
 from batchrouter.errors import BatchRouterError, StoreAway, StoreError
-from tests.unit.engine.house import Answer, House, chat, echo
+from tests.unit.engine.house import Answer, House, chat, echo, refuse
 
 
 async def test_a_worker_whose_lease_has_passed_sends_nothing_more() -> None:
@@ -225,3 +225,35 @@ async def test_the_lines_of_a_dead_worker_are_claimed_one_lease_after_its_last_w
         await house.settle()
     assert house.done(batch_id)
     assert house.clock.unix_ms() - last_ms < 500
+
+
+async def test_a_zombie_sends_nothing_whatever_is_due_when_it_wakes() -> None:
+    """SIGSTOP for longer than a lease, then SIGCONT: retries, probes, answers that came meanwhile and timers are due
+    in the same turn of the loop. Not one request goes out, and what it settles is refused."""
+    turn = iter(range(10**6))
+
+    def upstream(body: bytes) -> Answer:
+        n = next(turn)
+        return refuse(503, delay_s=0.2) if n % 3 == 0 else echo(body, delay_s=0.5 + n % 7)
+
+    house = House(upstream, alone=False)
+    zombie = await house.new_worker()
+    batch_id = await house.create(chat(300))
+    await house.run_for(3)
+    house.renewing = False
+    taker = await house.new_worker()
+    house.clock.suspend(31)
+    taker._lease.tick([])
+    for _ in range(2):
+        taker._lease.renew()
+    assert house.store.state.workers.keys() == {taker.id}
+    done, sent = house.done(batch_id), len(house.log)
+    house.clock.advance(60)  # everything is due at once
+    await house.settle()
+    for _ in range(3):
+        await zombie.tick()
+        zombie.dispatcher.pump_all()
+        house.clock.advance(0.3)
+        await house.settle()
+    assert len(house.log) == sent
+    assert house.done(batch_id) == done

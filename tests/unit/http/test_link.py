@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from batchrouter.domain.origin import Origin
-from batchrouter.errors import ConfigError, ConnectFailed, ReplyTimeout, TransportError
+from batchrouter.errors import ConfigError, ConnectFailed, ConnectionLost, ReplyTimeout, TransportError
 from batchrouter.ports.transport import LinkSettings
 from tests.unit.http.ear import Ear
 from tests.unit.http.wire import Wires, answers, opened, play, reply, until
@@ -370,5 +370,34 @@ def test_an_origin_that_cannot_be_used_is_a_configuration_error(origin: Origin) 
     async def scene() -> None:
         with pytest.raises(ConfigError, match=r"ftp|/nowhere\.pem"):
             Wires(LinkSettings()).transport.link(origin, LinkSettings())
+
+    play(scene)
+
+
+def test_what_waits_for_a_connection_is_not_sent_by_who_may_no_longer_send() -> None:
+    """A process that was stopped while its connections opened wakes up in the middle of it: its lease may be over. What
+    goes out with the right to send goes out as ever."""
+
+    async def scene() -> None:
+        may = True
+        wires = Wires(LinkSettings(max_connections=1))
+        wires.transport.fence(lambda: may)
+        first, second, third, fourth = Ear(), Ear(), Ear(), Ear()
+        wires.send(first, b"first")
+        wires.send(second, b"second")
+        await opened(wires, 1)
+        wire = wires.opened[0]
+        assert wire.written.endswith(b"first")
+        wires.send(third, b"third")
+        wire.read(reply("x"))
+        assert wire.written.endswith(b"second")
+        may = False
+        wire.read(reply("x"))
+        assert wire.written.endswith(b"second")
+        assert isinstance(third.end, ConnectionLost)
+        may = True
+        wires.send(fourth, b"fourth")
+        assert wire.written.endswith(b"fourth")
+        await wires.transport.aclose()
 
     play(scene)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from batchrouter.adapters.http.link import DirectLink
 from batchrouter.adapters.http.room import Room
@@ -36,6 +37,9 @@ class DirectTransport:
             link = DirectLink(origin, settings, context, buffer, self._room)
             self._links[origin, settings] = link
         return link
+
+    def fence(self, may_send: Callable[[], bool]) -> None:
+        self._room.may_send = may_send
 
     async def aclose(self) -> None:
         for link in tuple(self._links.values()):

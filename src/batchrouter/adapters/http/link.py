@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from batchrouter.adapters.http.connection import Connection, LaneCall
-from batchrouter.errors import ConnectFailed, ReplyTimeout, TransportError
+from batchrouter.errors import ConnectFailed, ConnectionLost, ReplyTimeout, TransportError
 
 if TYPE_CHECKING:
     from batchrouter.adapters.http.room import Room
@@ -162,6 +162,8 @@ class DirectLink:
         """Give idle connections to the longest waiting, and open more for the rest."""
         if self._closed:
             return
+        if self.waiting and self.free and not self._room.may_send():
+            self._withhold()
         while self.waiting and self.free:
             call, (_, since_s, sink, head, body) = self.waiting.popitem(last=False)
             call.owner = connection = self.free.popitem()[0]
@@ -170,6 +172,11 @@ class DirectLink:
             if not self._room.take(self):
                 return
             self.open_one()
+
+    def _withhold(self) -> None:
+        """Nothing that waits may be sent any more."""
+        for call in list(self.waiting):
+            self._give_up(call, ConnectionLost("the request was not sent: its sender may send nothing at this moment"))
 
     def wanted(self) -> int:
         """How many more to open, by this link's own limits; none when 0 or less."""

@@ -61,6 +61,7 @@ class ProxiedTransport:
         self._room = asyncio.Semaphore(max(1, max_connections // 2))
         self._direct = DirectTransport(max(1, max_connections // 2))
         self._links: dict[tuple[Origin, LinkSettings], ProxiedLink] = {}
+        self._may_send: Callable[[], bool] = lambda: True
 
     def link(self, origin: Origin, settings: LinkSettings) -> Link:
         proxy = self._proxy_for(origin)
@@ -68,9 +69,13 @@ class ProxiedTransport:
             return self._direct.link(origin, settings)
         link = self._links.get((origin, settings))
         if link is None:
-            link = ProxiedLink(origin, settings, tls_context(origin), proxy, self._room)
+            link = ProxiedLink(origin, settings, tls_context(origin), proxy, self._room, lambda: self._may_send())
             self._links[origin, settings] = link
         return link
+
+    def fence(self, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
+        self._direct.fence(may_send)
 
     async def aclose(self) -> None:
         for link in tuple(self._links.values()):
@@ -104,7 +109,9 @@ class ProxiedLink:
         context: ssl.SSLContext | None,
         proxy: str,
         room: asyncio.Semaphore,
+        may_send: Callable[[], bool],
     ) -> None:
+        self._may_send = may_send
         self._settings = settings
         self._context = context
         self._proxy = proxy
@@ -152,6 +159,8 @@ class ProxiedLink:
         sent = False
         try:
             async with asyncio.timeout(limit_s), self._slots, self._room:
+                if not self._may_send():
+                    raise ConnectionLost("the request was not sent: its sender may send nothing at this moment")
                 sent = True
                 self._active += 1
                 try:

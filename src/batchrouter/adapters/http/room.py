@@ -7,16 +7,22 @@ that have more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batchrouter.adapters.http.link import DirectLink
 
 
+def _always() -> bool:
+    return True
+
+
 class Room:
     """At most `connections_max` connections, open or being opened. Costs nothing while connections are reused."""
 
     def __init__(self, connections_max: int) -> None:
+        self.may_send: Callable[[], bool] = _always
         self._free = connections_max
         self._links: list[DirectLink] = []
         # A dict for its order: of equals, who waits longest.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from batchrouter.domain import bitmap
@@ -12,7 +12,7 @@ from batchrouter.domain.job_plan import LINE_END
 from batchrouter.domain.line import decode_line
 from batchrouter.domain.line_index import IndexColumns, IndexNames
 from batchrouter.engine.setup import NativeSetup
-from batchrouter.errors import InputError, LineRefused
+from batchrouter.errors import InputError, LineRefused, StaleLease
 from batchrouter.input import Input
 
 READ_LINES, READ_BYTES = 64, 256 * 1024
@@ -74,13 +74,23 @@ def _portions(spans: Spans, places: Iterable[int]) -> Iterable[list[int]]:
 
 class JobContent:
     """What is sent of a job, once: an async iterable of lines without line ends, of which the number and size were
-    announced.
+    announced. It breaks off with `StaleLease` where `held` no longer says that the job is still this worker's to make:
+    a machine that slept in the middle of an upload must not end it.
 
     `whole` once the last line was taken: until then nobody can have made a job of it. `error` is what ended it before
     that, if it was ours; `changed`: its lines are not those that were planned (another configuration, say).
     """
 
-    def __init__(self, job: Job, setup: NativeSetup, endpoint: str, source: Input, shards: Sequence[JobShard]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        setup: NativeSetup,
+        endpoint: str,
+        source: Input,
+        shards: Sequence[JobShard],
+        held: Callable[[], bool],
+    ) -> None:
+        self._held = held
         self._job = job
         self._setup = setup
         self._endpoint = endpoint
@@ -99,6 +109,7 @@ class JobContent:
                 if count > job.lines or size > job.bytes:
                     break
                 yield line
+                self._check()
             if (count, size) != (job.lines, job.bytes):
                 raise InputError(f"the lines of {job.id} are not those that were planned")
         except Exception as error:
@@ -106,6 +117,10 @@ class JobContent:
             self.error = error
             raise
         self.whole = True
+
+    def _check(self) -> None:
+        if not self._held():
+            raise StaleLease(f"the lease lapsed while {self._job.id} was submitted")
 
     async def _lines(self) -> AsyncGenerator[bytes, None]:
         wire, write = self._setup.wire, self._setup.lines.write

@@ -49,7 +49,7 @@ class Stepper:
         self._held = held
         self._margin_s = tools.settings.overtake_margin_s
         self._moves = Moves(tools, on_moved=on_moved, on_ended=on_ended)
-        self._submitter = Submitter(tools, self._moves, may_send=may_send)
+        self._submitter = Submitter(tools, self._moves, held=held, may_send=may_send)
         self._follower = Follower(tools, self._moves, Collector(tools, held=held), self._submitter)
 
     async def step(self, duty: JobDuty) -> None:

@@ -27,7 +27,10 @@ PROBED_S = 10.0
 
 
 class Submitter:
-    def __init__(self, tools: JobTools, moves: Moves, *, may_send: Callable[[], bool]) -> None:
+    def __init__(
+        self, tools: JobTools, moves: Moves, *, held: Callable[[], bool], may_send: Callable[[], bool]
+    ) -> None:
+        self._held = held
         self._tools = tools
         self._moves = moves
         self._may_send = may_send
@@ -101,7 +104,7 @@ class Submitter:
         shards = await tools.calls.read(tools.jobs.job_shards, duty.job.id)
         source = await tools.inputs.get(duty.input_blob_key, duty.input_index_key)
         open_ones = [shard for shard in shards if shard.open]
-        return JobContent(duty.job, step.native.setup, duty.endpoint, source, open_ones)
+        return JobContent(duty.job, step.native.setup, duty.endpoint, source, open_ones, self._held)
 
     def _draft(self, step: Step) -> JobDraft:
         job, duty = step.job, step.duty
