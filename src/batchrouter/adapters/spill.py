@@ -100,7 +100,9 @@ class FolderSpill:
                     f"the spill {self._folder} is full: it may hold {self._limit_bytes} bytes (spill_bytes)"
                 )
             if self._token not in self._locks and not self._lock(self._token):
-                raise SpillError(f"the spill {self._folder} is being looked through by another process; it is tried again")
+                raise SpillError(
+                    f"the spill {self._folder} is being looked through by another process; it is tried again"
+                )
             self._number += 1
             name = f"{self._token}-{self._number:08d}"
             self._write(self._folder / f"{name}{_SEGMENT}", [head, header, draft.costs, *parts])

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from batchrouter.domain.batch import BatchError
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.sharing import Peer
 
 
 class LaneMode(StrEnum):
@@ -176,12 +177,16 @@ class Beat:
     `alive` false: the lease had lapsed and was taken; every shard is lost. `closing`: of the batches it named in its
     loads, those that are closing or gone, so that their calls can be ended. `reaped`: shards freed of dead workers.
     `next_lapse_ms`: when the first lease of another worker ends, if it is not renewed; None where there is no other.
+    `peers`: all workers whose rows stand, this one included, each with what it told last; `costs`: of the batches whose
+    money gates this one named, what their settled lines cost at this moment, in billionths of a dollar.
     """
 
     alive: bool
     closing: frozenset[str] = frozenset()
     reaped: int = 0
     next_lapse_ms: int | None = None
+    peers: tuple[Peer, ...] = ()
+    costs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 EVERYTHING = 1 << 56
@@ -35,6 +36,9 @@ class Demand(NamedTuple):
 
     wanted: int
     held: int = 0
+
+
+NO_DEMANDS: Mapping[str, Demand] = MappingProxyType({})
 
 
 class Peer(NamedTuple):

@@ -8,7 +8,7 @@ the engine runs them in threads of its own (see `adapters.threads`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from batchrouter.domain.file import File, SegmentRef
@@ -29,6 +29,7 @@ from batchrouter.domain.shard import (
     Settled,
     WaitingGroup,
 )
+from batchrouter.domain.sharing import NO_DEMANDS, Demand
 
 
 class Ledger(Protocol):
@@ -41,16 +42,19 @@ class Ledger(Protocol):
         that have not ended are due now: what they waited for (a key, say) may have been mended meanwhile."""
         ...
 
-    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
-        """Renew the lease, replace the worker's loads, and free shards and duties of workers whose lease has lapsed
-        (owner none, epoch raised). A beat frees nobody when half of its own lease or less was left: after an outage of
-        the store all are late, and whoever came back first would take from the others what they have finished. It only
-        renews then, and the next one frees. A worker that was itself freed meanwhile hears `alive` false, frees nobody
-        and stays out."""
+    def beat(
+        self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: Mapping[str, Demand] = NO_DEMANDS
+    ) -> Beat:
+        """Renew the lease, replace the worker's loads and demands (by gate), and free shards and duties of workers
+        whose lease has lapsed (owner none, epoch raised). A beat frees nobody when half of its own lease or less was
+        left: after an outage of the store all are late, and whoever came back first would take from the others what
+        they have finished. It only renews then, and the next one frees. A worker that was itself freed meanwhile hears
+        `alive` false, frees nobody and stays out."""
         ...
 
     def resign(self, worker: str) -> None:
-        """Give back everything: shards free with epochs raised, duties free, loads gone. A repeat changes nothing."""
+        """Give back everything: shards free with epochs raised, duties free, loads and demands gone. A repeat changes
+        nothing."""
         ...
 
     # --- duties: one step of one batch ----------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from batchrouter.adapters.memory.state import Part, WorkerRow, atomic
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.shard import Beat, Load
+from batchrouter.domain.sharing import NO_DEMANDS, Demand, Peer, batch_of_gate
 
 OPEN = frozenset({BatchState.VALIDATING, BatchState.IN_PROGRESS})
 
@@ -26,7 +27,9 @@ class Presence(Part):
         self._state.workers[worker] = WorkerRow(now_ms + lease_ms)
 
     @atomic
-    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+    def beat(
+        self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: Mapping[str, Demand] = NO_DEMANDS
+    ) -> Beat:
         state = self._state
         mine = state.workers.get(worker)
         if mine is None:
@@ -35,6 +38,7 @@ class Presence(Part):
         # A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts.
         mine.lease_until_ms = now_ms + lease_ms
         mine.loads = tuple(loads)
+        mine.demands = dict(demands)
         others = {name: row.lease_until_ms for name, row in state.workers.items() if name != worker}
         reaped = 0
         if in_time:
@@ -44,7 +48,15 @@ class Presence(Part):
         named = {load.batch_id for load in loads}
         running = {batch_id for batch_id in named & state.batches.keys() if state.batches[batch_id].batch.state in OPEN}
         closing = frozenset(named - running)
-        return Beat(alive=True, closing=closing, reaped=reaped, next_lapse_ms=min(others.values(), default=None))
+        priced = {batch_id for gate in demands if (batch_id := batch_of_gate(gate)) is not None}
+        return Beat(
+            alive=True,
+            closing=closing,
+            reaped=reaped,
+            next_lapse_ms=min(others.values(), default=None),
+            peers=tuple(Peer(name, dict(row.demands)) for name, row in state.workers.items()),
+            costs={name: state.batches[name].batch.cost_nano for name in priced & state.batches.keys()},
+        )
 
     @atomic
     def resign(self, worker: str) -> None:

@@ -8,7 +8,7 @@ before it writes, so that one which raises has changed nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, JobState, batch_step
 from batchrouter.domain.settlement import LaneGain
 from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range
+from batchrouter.domain.sharing import Demand
 from batchrouter.domain.tenant import ApiKey, Tenant
 from batchrouter.errors import StaleLease, StoreError
 
@@ -135,6 +136,7 @@ class BatchRow:
 class WorkerRow:
     lease_until_ms: int
     loads: tuple[Load, ...] = ()
+    demands: Mapping[str, Demand] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

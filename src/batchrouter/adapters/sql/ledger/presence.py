@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.database import upsert
-from batchrouter.adapters.sql.schema import batches, jobs, loads, shards, workers
+from batchrouter.adapters.sql.schema import batches, demands, jobs, loads, shards, workers
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.shard import Beat, Load
+from batchrouter.domain.sharing import NO_DEMANDS, Demand, Peer, batch_of_gate
 from batchrouter.errors import StaleLease, StoreError
 
 _PATIENCE_MS = 1_000
@@ -35,6 +36,12 @@ _LAPSED = (
     .with_for_update(skip_locked=True)
 )
 _NEXT_LAPSE = sa.select(sa.func.min(workers.c.lease_until_ms)).where(workers.c.id != param("worker"))
+_PEERS = (
+    sa.select(workers.c.id, demands.c.gate, demands.c.amount, demands.c.held)
+    .outerjoin(demands, demands.c.worker == workers.c.id)
+    .order_by(workers.c.id)
+)
+_COSTS = sa.select(batches.c.id, batches.c.cost_nano).where(batches.c.id.in_(many("ids")))
 _NAMED = sa.select(batches.c.id, batches.c.seq, batches.c.state).where(batches.c.id.in_(many("ids")))
 
 _gone = many("gone")
@@ -75,6 +82,7 @@ _FREE_JOB_DUTIES = (
 )
 _JOBS_DUE = jobs.update().where(jobs.c.open == sa.true(), jobs.c.next_ms > param("now")).values(next_ms=param("now"))
 _DROP_LOADS = loads.delete().where(loads.c.worker.in_(_gone))
+_DROP_DEMANDS = demands.delete().where(demands.c.worker.in_(_gone))
 _DROP_WORKERS = workers.delete().where(workers.c.id.in_(_gone))
 
 
@@ -85,7 +93,9 @@ class Presence(Verbs):
                 free_all(tx, now_ms, but=worker)
             tx.execute(_ENLIST, {"id": worker, "lease_until_ms": now_ms + lease_ms})
 
-    def beat(self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+    def beat(
+        self, worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: Mapping[str, Demand] = NO_DEMANDS
+    ) -> Beat:
         """A lease that lapsed and was taken by nobody goes on: what was paid for meanwhile still counts. The renewal
         is done before others are freed, and stands whatever becomes of that: rows that somebody holds are waited for
         only for a moment, and are left for the next beat."""
@@ -96,7 +106,8 @@ class Presence(Verbs):
             tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms})
             closing = _note_loads(tx, worker, loads)
             next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
-        beat = Beat(alive=True, closing=closing, next_lapse_ms=next_lapse_ms)
+            peers, costs = _note_demands(tx, worker, demands), _costs_of(tx, demands)
+        beat = Beat(alive=True, closing=closing, next_lapse_ms=next_lapse_ms, peers=peers, costs=costs)
         late = lease_until_ms - now_ms <= lease_ms // 2
         if late or next_lapse_ms is None or next_lapse_ms > now_ms:
             return beat
@@ -107,9 +118,10 @@ class Presence(Verbs):
             with self._db.write(patience_ms=_PATIENCE_MS) as tx:
                 reaped = free(tx, tx.execute(_LAPSED, {"now": now_ms, "worker": worker}).scalars().all())
                 next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
+                peers = _peers(tx)
         except StoreError:
             return beat
-        return replace(beat, reaped=reaped, next_lapse_ms=next_lapse_ms)
+        return replace(beat, reaped=reaped, next_lapse_ms=next_lapse_ms, peers=peers)
 
     def resign(self, worker: str) -> None:
         with self._db.write() as tx:
@@ -138,7 +150,7 @@ def free(tx: sa.Connection, gone: Sequence[str]) -> int:
         for lock in _LOCK_ROWS:
             tx.execute(lock, {"gone": part})
         freed += tx.execute(_FREE_SHARDS, {"gone": part}).rowcount
-        for drop in (_FREE_DUTIES, _FREE_JOB_DUTIES, _DROP_LOADS, _DROP_WORKERS):
+        for drop in (_FREE_DUTIES, _FREE_JOB_DUTIES, _DROP_LOADS, _DROP_DEMANDS, _DROP_WORKERS):
             tx.execute(drop, {"gone": part})
     return freed
 
@@ -170,3 +182,31 @@ def _note_loads(tx: sa.Connection, worker: str, told: Sequence[Load]) -> frozens
     if rows:
         tx.execute(loads.insert(), rows)
     return frozenset(named - running)
+
+
+def _note_demands(tx: sa.Connection, worker: str, told: Mapping[str, Demand]) -> tuple[Peer, ...]:
+    """Replace the worker's demands, if they are others than before; returns what all told last."""
+    peers = _peers(tx)
+    if any(peer.worker == worker and peer.demands == told for peer in peers):
+        return peers
+    tx.execute(_DROP_DEMANDS, {"gone": [worker]})
+    rows = [
+        {"worker": worker, "gate": gate, "amount": demand.wanted, "held": demand.held} for gate, demand in told.items()
+    ]
+    if rows:
+        tx.execute(demands.insert(), rows)
+    return tuple(Peer(worker, dict(told)) if peer.worker == worker else peer for peer in peers)
+
+
+def _peers(tx: sa.Connection) -> tuple[Peer, ...]:
+    told: dict[str, dict[str, Demand]] = {}
+    for id_, gate, amount, held in tx.execute(_PEERS):
+        mine = told.setdefault(id_, {})
+        if gate is not None:
+            mine[gate] = Demand(amount, held)
+    return tuple(Peer(name, each) for name, each in told.items())
+
+
+def _costs_of(tx: sa.Connection, told: Mapping[str, Demand]) -> dict[str, int]:
+    ids = [batch_id for gate in told if (batch_id := batch_of_gate(gate)) is not None]
+    return {id_: cost_nano for part in chunks(ids) for id_, cost_nano in tx.execute(_COSTS, {"ids": part})}
