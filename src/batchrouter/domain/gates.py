@@ -4,31 +4,54 @@ rate, an outage. Those that a lane has no use for are not made."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from batchrouter.domain.measured_rate import MeasuredRate
 from batchrouter.domain.outage import Outage
 from batchrouter.domain.published_limits import PublishedLimits
-from batchrouter.domain.rate_buckets import RateBuckets
+from batchrouter.domain.rate_buckets import REQUESTS, TOKENS, RateBuckets
 from batchrouter.domain.rate_headers import Budget
 from batchrouter.domain.tokens import Tokens
+
+
+class Use(NamedTuple):
+    """Of one known limit. `limit` and `used` are of a minute; `held`: a call has had to wait for it."""
+
+    kind: str
+    limit: float
+    used: float
+    held: bool
 
 
 class Gates:
     """`sent` numbers the calls. Times are of one monotonic clock."""
 
-    __slots__ = ("_measured", "_outage", "_published", "_rate", "_slow", "sent")
+    __slots__ = (
+        "_known",
+        "_looked",
+        "_measured",
+        "_outage",
+        "_published",
+        "_rate",
+        "_shares",
+        "_slow",
+        "newcomer_part",
+        "sent",
+    )
 
     def __init__(self, rpm: int | None, tpm: int | None) -> None:
         self.sent = 0
+        self.newcomer_part = 1.0
+        """Of a limit that is published from now on: what this worker may use until it has a share."""
         self._published: PublishedLimits | None = None
         self._measured: MeasuredRate | None = None
         self._outage: Outage | None = None
-        self.share(rpm, tpm)
-
-    def share(self, rpm: int | None, tpm: int | None) -> None:
-        """Replace the known rates."""
-        self._rate = None if rpm is None and tpm is None else RateBuckets(rpm, tpm)
-        self._slow = self._rate is not None or self._published is not None or self._measured is not None
+        self._known = {kind: float(rate) for kind, rate in ((REQUESTS, rpm), (TOKENS, tpm)) if rate is not None}
+        self._shares = dict(self._known)
+        self._rate = RateBuckets(rpm, tpm) if self._known else None
+        self._slow = self._rate is not None
+        self._looked = (float("-inf"), 0, 0.0)
+        """When `uses` was asked last, and what had been sent and taken then."""
 
     # --- may a call go out? -----------------------------------------------------------------------------------------
 
@@ -78,7 +101,7 @@ class Gates:
     def on_told(self, budgets: Sequence[Budget], number: int, sent_s: float) -> None:
         """The reply to call `number`, sent at `sent_s`, told what is left of these limits."""
         if self._published is None:
-            self._published = PublishedLimits()
+            self._published = PublishedLimits(self.newcomer_part)
             self._slow = True
         self._published.on_told(budgets, number, sent_s)
 
@@ -111,3 +134,32 @@ class Gates:
         """Whether there was one."""
         ended, self._outage = self._outage is not None, None
         return ended
+
+    # --- several workers with one key -----------------------------------------------------------------------------
+
+    def uses(self, now_s: float) -> list[Use]:
+        """The known limits, and what was used of each since this was asked last."""
+        since_s, sent, taken = self._looked
+        rate = self._rate
+        tokens = 0.0 if rate is None else rate.taken
+        self._looked = (now_s, self.sent, tokens)
+        minutes = max(now_s - since_s, 1e-3) / 60.0
+        calls = (self.sent - sent) / minutes
+        told = []
+        if rate is not None:
+            used = {REQUESTS: calls, TOKENS: max(0.0, tokens - taken) / minutes}
+            told = [Use(kind, limit, used[kind], kind in rate.held) for kind, limit in self._known.items()]
+            rate.held.clear()
+        if self._published is not None:
+            rates = self._published.rates()
+            told += [Use(kind, limit, calls * mean, held) for kind, (limit, mean, held) in rates.items()]
+        return told
+
+    def share(self, kind: str, limit: float, part: float) -> None:
+        """From now on this worker has `part` of that kind's `limit`, both of a minute."""
+        if kind not in self._known:
+            if self._published is not None:
+                self._published.share(kind, part / limit)
+        elif self._rate is not None:
+            self._shares[kind] = min(part, self._known[kind])
+            self._rate.share(self._shares.get(REQUESTS), self._shares.get(TOKENS))

@@ -41,13 +41,15 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """A provider's settings; every one is optional. `fixed_in_flight` switches learning off, waiting stays."""
+    """A provider's settings; every one is optional. `fixed_in_flight` switches learning off, waiting stays. The first
+    three are each worker's own; the last three are the upstream's, and all workers together keep them."""
 
     max_in_flight: int = 1024
     start_in_flight: int = 32
     fixed_in_flight: int | None = None
     rpm: int | None = None
     tpm: int | None = None
+    total_in_flight: int | None = None
 
 
 GROWTH_MIN, GROWTH_FULL = 0.2, 0.6
@@ -78,7 +80,6 @@ class Limiter:
         "_cold",
         "_drop_limit",
         "_ends",
-        "_gates",
         "_last_decrease_s",
         "_latencies_s",
         "_part",
@@ -96,6 +97,9 @@ class Limiter:
         "_unit_rate",
         "_until_limit",
         "_whole",
+        "cap",
+        "gates",
+        "held",
         "in_flight",
         "limit",
         "not_before_s",
@@ -111,7 +115,9 @@ class Limiter:
         if settings.fixed_in_flight is not None:
             start = settings.fixed_in_flight
         self.limit = self._bounded(start)
-        self._gates = Gates(settings.rpm, settings.tpm)
+        self.gates = Gates(settings.rpm, settings.tpm)
+        self.cap = settings.total_in_flight  # this worker's part of it
+        self.held = False  # whether a call has had to wait for that
         # the round
         self._round_s = float("-inf")
         self._answers = 0
@@ -119,8 +125,8 @@ class Limiter:
         self._peak = 0
         self._ends = 0
         self._cold = True
-        # slow start: the last round's throughput, throughput per call of the last round that grew fully, and the
-        # limit below which doubling needs no proof, because it had worked before the drops
+        # slow start: the last round's throughput, that per call of the last round that grew fully, and the limit below
+        # which doubling needs no proof, because it had worked before the drops
         self._slow_start = True
         self._stalled = False
         self._whole = False
@@ -147,22 +153,23 @@ class Limiter:
         """How many more calls may be sent now; 0 before `not_before_s` and while a bucket is empty."""
         if now_s < self.not_before_s:
             return 0
-        room = self.limit - self.in_flight
-        if room <= 0:
-            return 0
-        return self._gates.room(now_s, room)
+        room = (self.limit if self.cap is None else min(self.limit, self.cap)) - self.in_flight
+        return self.gates.room(now_s, room) if room > 0 else 0
 
     def next_at(self, now_s: float) -> float | None:
         """When `room` may grow without a call ending; None when only an end of a call can do that."""
         at_s = self.not_before_s
         if self.in_flight < self.limit:
-            at_s = max(at_s, self._gates.ready_at(now_s))
+            if self.cap is not None and self.in_flight >= self.cap:
+                self.held = True
+            else:
+                at_s = max(at_s, self.gates.ready_at(now_s))
         return at_s if at_s > now_s else None
 
     @property
     def in_outage(self) -> bool:
         """Whether refusal has followed refusal, with no answer since."""
-        return self._gates.in_outage
+        return self.gates.in_outage
 
     def on_sent(self, now_s: float, tokens_estimate: int = 0) -> int:
         """A call goes out now; returns its number, for `on_end`."""
@@ -170,9 +177,9 @@ class Limiter:
         self.in_flight = in_flight
         if in_flight > self._peak:
             self._peak = in_flight
-        if self._gates.on_sent(now_s, tokens_estimate, max(2, self._until_limit // 2)):
+        if self.gates.on_sent(now_s, tokens_estimate, max(2, self._until_limit // 2)):
             self._answers_again(whole=True)
-        return self._gates.sent
+        return self.gates.sent
 
     def on_end(
         self,
@@ -188,7 +195,7 @@ class Limiter:
         given to `on_sent` is corrected."""
         self.in_flight -= 1
         if verdict == 0:
-            self._gates.on_answer(sent_at_s, tokens)
+            self.gates.on_answer(sent_at_s, tokens)
             if self._streak and sent_at_s > self._last_decrease_s:
                 self._answers_again()
             if sent_at_s >= self._round_s:
@@ -203,17 +210,13 @@ class Limiter:
         if tokens is not None:
             used = tokens.input + tokens.output
             if used:  # else the answer told none
-                self._gates.correct(used - tokens_estimate)
+                self.gates.correct(used - tokens_estimate)
 
     def pause_until(self, at_s: float) -> None:
         """Send nothing before `at_s`; an earlier time than the one already held changes nothing."""
         if at_s > self.not_before_s:
             self.not_before_s = at_s
             self._begin_round(at_s, cold=True)
-
-    def share(self, rpm: int | None, tpm: int | None) -> None:
-        """Replace the known limits by this worker's share of them (several workers on one lane)."""
-        self._gates.share(rpm, tpm)
 
     # --- rounds -----------------------------------------------------------------------------------------------------
 
@@ -346,8 +349,8 @@ class Limiter:
         if self._streak == 1:
             self._before = self.limit, self._drop_limit, self._slow_start
         else:
-            probe = self._gates.in_outage
-            self.pause_until(self._gates.on_outage(sent_at_s, now_s))
+            probe = self.gates.in_outage
+            self.pause_until(self.gates.on_outage(sent_at_s, now_s))
             if probe:  # that a probe was refused says nothing of any limit
                 return
         if self.settings.fixed_in_flight is not None:
@@ -365,7 +368,7 @@ class Limiter:
             if not self._slow_start:
                 self._slow_start = True
                 self._until_limit = self.limit
-        if self._gates.in_outage:  # what was refused at first says nothing of the capacity either
+        if self.gates.in_outage:  # what was refused at first says nothing of the capacity either
             limit, self._drop_limit, slow_start = self._before
             if not slow_start:
                 self._slow_start, self._until_limit = True, limit
@@ -379,15 +382,15 @@ class Limiter:
         """The first answer after drops. An outage is followed by half of what worked before it; by the whole (`whole`)
         where as many calls as that half went out without a refusal."""
         self._streak = 0
-        if self._gates.end_outage() and self.settings.fixed_in_flight is None:
+        if self.gates.end_outage() and self.settings.fixed_in_flight is None:
             self._set_limit(max(self.limit, self._until_limit if whole else self._until_limit // 2))
 
     def _obey(self, signals: Signals, number: int, sent_at_s: float, now_s: float, verdict: Verdict) -> None:
         if signals.budgets:
-            self._gates.on_told(signals.budgets, number, sent_at_s)
+            self.gates.on_told(signals.budgets, number, sent_at_s)
         if verdict == Verdict.DROPPED and signals.retry_after_s is not None:
             self.pause_until(now_s + signals.retry_after_s)
-            self._gates.on_refusal(now_s)
+            self.gates.on_refusal(now_s)
         elif signals.exhausted_s is not None and not signals.budgets:
             self.pause_until(now_s + min(signals.exhausted_s, RESET_WAIT_MAX_S))
 
@@ -395,6 +398,5 @@ class Limiter:
         self.limit = self._bounded(limit)
 
     def _bounded(self, limit: int) -> int:
-        if self.settings.fixed_in_flight is not None:
-            return max(1, self.settings.fixed_in_flight)
-        return max(1, min(limit, self.settings.max_in_flight))
+        fixed = self.settings.fixed_in_flight
+        return max(1, min(limit, self.settings.max_in_flight) if fixed is None else fixed)

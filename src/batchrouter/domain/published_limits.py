@@ -8,6 +8,9 @@ refused:
 
 The latest call that told counts. A limit on tokens is charged with the mean of what the latest calls took; room is only
 given where the largest of them would fit, since a refusal costs more than a short wait.
+
+What is told is the whole account's. With several workers on it each takes its part of it for its own; since every reply
+tells anew what all of them have left, what one does not use is soon seen by the others.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ DOUBT = 2.0
 ROUNDED_TO = 1000
 """Anthropic rounds tokens to thousands."""
 KINDS_MAX = 8
+KIND_CHARS = 64
+"""Kinds are the upstream's words; those with longer names are kept by each worker alone."""
+PART_MIN = 1e-4
 LATER_S = 1e-6
 """A timer set for the moment when there is room must find it, whatever the rounding."""
 
@@ -45,9 +51,9 @@ def cost_of(kind: str, tokens: Tokens) -> float:
 
 
 class _Limit:
-    __slots__ = ("at_s", "cap", "kind", "left", "limit", "mean", "peak", "rate_s", "sent", "variance")
+    __slots__ = ("at_s", "cap", "held", "kind", "left", "limit", "mean", "part", "peak", "rate_s", "sent", "variance")
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, part: float) -> None:
         self.kind = kind
         self.limit = 0
         self.cap = 0.0  # the most that was ever left
@@ -58,6 +64,8 @@ class _Limit:
         self.mean = 1.0 if kind.endswith("requests") else 0.0
         self.variance = 0.0
         self.peak = self.mean
+        self.part = part  # of the account's limit: the rest is other workers'
+        self.held = False
 
     def told(self, budget: Budget, number: int, sent_s: float) -> None:
         if budget.limit <= 0:
@@ -103,21 +111,29 @@ class _Limit:
         """What is left beyond the room for one call more, the largest. The last of `sent` calls was at `last_s`."""
         out = sent - self.sent
         taken = out * self.mean + DOUBT * math.sqrt(out * self.variance)
-        fits = min(self.peak, self.limit)
-        cap = max(self.cap, fits)
+        fits, part = min(self.peak, self.limit), self.part
+        rate_s = self.rate_s * part
+        cap = max(self.cap * part, fits)
         last_s = max(last_s, self.at_s)
         # Nothing takes more than there is, and what was taken comes back, also by calls that tell nothing in the end:
         # while an upstream fails nobody says what is left.
-        left = max(0.0, min(cap, self.left + self.rate_s * (last_s - self.at_s)) - taken)
-        return min(cap, left + self.rate_s * max(0.0, now_s - last_s)) - fits
+        left = max(0.0, min(cap, self.left * part + rate_s * (last_s - self.at_s)) - taken)
+        left = min(cap, left + rate_s * max(0.0, now_s - last_s))
+        if part < 1.0:
+            # What the others took since nobody has told; a little more stays in the bucket, and costs nothing.
+            others = (self.rate_s - rate_s) * max(0.0, now_s - self.at_s) * self.mean
+            left -= min(cap / 2, DOUBT * math.sqrt(others) * part)
+        return left - fits
 
 
 class PublishedLimits:
     """All limits of one key. Times are of one monotonic clock; calls are numbered as they are sent."""
 
-    __slots__ = ("_limits", "last_s")
+    __slots__ = ("_limits", "_part", "last_s")
 
-    def __init__(self) -> None:
+    def __init__(self, part: float = 1.0) -> None:
+        """`part` of each limit is this worker's, until told otherwise by `share`."""
+        self._part = part
         self._limits: dict[str, _Limit] = {}
         self.last_s = float("-inf")
         """When the last call went out."""
@@ -129,7 +145,7 @@ class PublishedLimits:
             if limit is None:
                 if len(self._limits) >= KINDS_MAX:
                     continue
-                limit = self._limits[budget.kind] = _Limit(budget.kind)
+                limit = self._limits[budget.kind] = _Limit(budget.kind, self._part)
             limit.told(budget, number, sent_s)
 
     def on_cost(self, tokens: Tokens) -> None:
@@ -156,5 +172,24 @@ class PublishedLimits:
             if limit.limit and limit.rate_s:
                 spare = limit.spare(now_s, sent, self.last_s)
                 if spare < 0:
-                    at_s = max(at_s, now_s - spare / limit.rate_s + LATER_S)
+                    limit.held = True
+                    at_s = max(at_s, now_s - spare / (limit.rate_s * limit.part) + LATER_S)
         return at_s
+
+    # --- several workers with one key -----------------------------------------------------------------------------
+
+    def rates(self) -> dict[str, tuple[float, float, bool]]:
+        """By kind: the limit of a minute, what a call takes of it, and whether a call has had to wait for it since the
+        last time that this was asked."""
+        told = {}
+        for kind, limit in self._limits.items():
+            if limit.limit and limit.rate_s and len(kind) <= KIND_CHARS:
+                told[kind] = (limit.rate_s * MINUTE_S, limit.mean, limit.held)
+                limit.held = False
+        return told
+
+    def share(self, kind: str, part: float) -> None:
+        """This worker may use that part of the limit (0 to 1), and of what the upstream says is left of it."""
+        limit = self._limits.get(kind)
+        if limit is not None:
+            limit.part = min(1.0, max(PART_MIN, part))
