@@ -40,6 +40,17 @@ def test_a_key_is_found_by_its_digest(scene: Scene) -> None:
     assert scene.catalog.key_by_digest("d2") is None
 
 
+def test_a_first_key_is_added_only_where_none_is_valid(scene: Scene) -> None:
+    """Whose tenant the others are does not matter; revoked ones do not count."""
+    assert scene.catalog.add_key(a_key("k1"), "d1", first=True)
+    scene.catalog.add_tenant(Tenant(id="tenant_z", name="z", weight=1, created_ms=START_MS))
+    assert not scene.catalog.add_key(a_key("k2", tenant="tenant_z"), "d2", first=True)
+    assert scene.catalog.key_by_digest("d2") is None
+    scene.catalog.revoke_key("k1", START_MS)
+    assert scene.catalog.add_key(a_key("k3"), "d3", first=True)
+    assert scene.catalog.add_key(a_key("k4"), "d4"), "one that is not asked for as the first"
+
+
 def test_a_key_needs_its_tenant(scene: Scene) -> None:
     """A key of a tenant that does not exist is refused, and is not there afterwards."""
     with pytest.raises(StoreError):

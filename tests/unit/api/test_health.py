@@ -1,0 +1,97 @@
+"""Probes, and an application whose database is not there yet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message
+
+from batchrouter.adapters.clock import RealChance, RealClock
+from batchrouter.api.app import create_app
+from batchrouter.api.context import Door
+from batchrouter.api.health import Probes, create_probe_app
+from batchrouter.api.late import Late
+from batchrouter.api.settings import ApiSettings
+from batchrouter.errors import StoreAway
+
+REASON = "the database cannot be reached"
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door(ApiSettings(), RealClock(), RealChance())
+
+
+async def get(app: ASGIApp, path: str) -> tuple[int, dict[str, str], Any]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "headers": [(b"authorization", b"Bearer x")],
+        "query_string": b"",
+    }
+    await app(scope, receive, send)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], headers, json.loads(body) if headers["content-type"] == "application/json" else body
+
+
+async def test_a_process_is_alive_before_it_is_ready(door: Door) -> None:
+    reasons: list[str | None] = [REASON, None]
+
+    async def ready() -> str | None:
+        return reasons.pop(0)
+
+    app = create_probe_app(door, Probes(ready, metrics=lambda: b"lines 1\n"))
+    assert (await get(app, "/healthz"))[::2] == (200, {"status": "ok"})
+    assert (await get(app, "/readyz"))[::2] == (503, {"status": "not_ready", "reason": REASON})
+    assert (await get(app, "/readyz"))[::2] == (200, {"status": "ok"})
+    status, headers, text = await get(app, "/metrics")
+    assert (status, text) == (200, b"lines 1\n")
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    door.gate.closing = True
+    assert (await get(app, "/readyz"))[::2] == (503, {"status": "stopping"})
+    assert (await get(app, "/metrics"))[0] == 200
+
+
+async def test_there_are_no_metrics_where_nobody_counts(door: Door) -> None:
+    assert (await get(create_probe_app(door, Probes()), "/metrics"))[0] == 404
+
+
+async def test_whoever_comes_too_early_is_told_to_come_back(door: Door) -> None:
+    """In OpenAI's shape; and is let in when the database is there."""
+
+    async def ready() -> str | None:
+        return REASON
+
+    late = Late(door, Probes(ready))
+    for path in ("/v1/batches", "/docs"):
+        status, headers, body = await get(late, path)
+        assert (status, headers["retry-after"], body["error"]["code"]) == (503, "5", "database_unavailable")
+        assert headers["x-request-id"]
+    assert (await get(late, "/healthz"))[0] == 200
+    assert (await get(late, "/readyz"))[0] == 503
+    late.app = create_probe_app(door, Probes())
+    assert (await get(late, "/readyz"))[0] == 200
+
+
+async def test_a_database_that_goes_away_is_no_fault_of_the_server(door: Door) -> None:
+    """503 with a time to come back, wherever in a request it is missed; nothing of its words, which name hosts."""
+
+    class Away:
+        def __getattr__(self, name: str) -> object:
+            raise StoreAway("the database db.internal cannot be reached")
+
+    status, headers, body = await get(create_app(door, Away(), list), "/v1/batches")  # type: ignore[arg-type]
+    assert (status, headers["retry-after"], body["error"]["type"]) == (503, "5", "server_error")
+    assert "internal" not in json.dumps(body)
