@@ -137,6 +137,9 @@ def _faults_of_role(found: Mapping[tuple[str, str], Object], role: str, read: co
         yield f"{name}: listens where nobody else can ask"
     if pod["terminationGracePeriodSeconds"] < read.server.shutdown_grace_s + MARGIN_S:
         yield f"{name}: is killed before its calls have had their grace"
+    (room,) = (volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "data")
+    if role == "worker" and int(room.removesuffix("Gi")) << 30 <= read.storage.spill_bytes:
+        yield f"{name}: is evicted when answers wait for the database"
     ports = {port["name"]: port["containerPort"] for port in box["ports"]}
     if set(ports.values()) != {port_of(box["args"], read)}:
         yield f"{name}: tells port {ports}, but listens on {port_of(box['args'], read)}"
@@ -208,6 +211,7 @@ def test_the_manifests_have_no_fault() -> None:
         ("worker.yaml", "configMap: {name: batchrouter}", "configMap: {name: other}", "there is no /etc/batchrouter"),
         ("worker.yaml", "/etc/batchrouter/batchrouter.yaml", "/etc/batchrouter/other.yaml", "there is no"),
         ("worker.yaml", "mountPath: /srv/batchrouter/batchrouter-data", "mountPath: /data", "cannot write to"),
+        ("worker.yaml", "sizeLimit: 3Gi", "sizeLimit: 2Gi", "is evicted"),
         ("worker.yaml", "runAsUser: 10001", "runAsUser: 0", "does not run as"),
         ("worker.yaml", "drop: [ALL]", "drop: [NET_RAW]", "rights"),
         ("worker.yaml", "limits: {memory", "limits: {cpu: 1, memory", "none of CPU"),
