@@ -251,6 +251,33 @@ def test_a_claim_and_a_seal_agree(pair: Pair, scene: Scene, other: Scene, statem
     assert scene.finish("w0", duty)
 
 
+def test_a_completion_waits_for_a_cancel(pair: Pair, scene: Scene, other: Scene) -> None:
+    """The same, with the cancel before."""
+    worker = scene.worker("w1")
+    scene.running("b1", (4,), worker=worker)
+    scene.answer_all(worker)
+    duty = scene.duty(worker, "b1")
+    with pair.at("UPDATE batches", lambda: other.ledger.close(worker, duty, BatchEvent.COMPLETE, other.now)) as heard:
+        scene.catalog.cancel_batch(TENANT, "b1", scene.now)
+    assert (heard.answer, heard.waited) == (False, True)
+    assert scene.state("b1") is BatchState.CANCELLING
+
+
+@pytest.mark.parametrize("statement", ["FROM ranges", "UPDATE ranges", "INSERT INTO segments"])
+def test_two_workers_answer_at_once(pair: Pair, scene: Scene, other: Scene, statement: str) -> None:
+    """Different lines of one range, and one line both: each counts once, and every segment has its number."""
+    for worker in ("w1", "w2"):
+        scene.worker(worker)
+    scene.running("b1", (8,), (FAST, SLOW), "w1")
+    fast, slow = scene.claim_one("w1"), scene.claim_one("w2", lane=SLOW)
+    with pair.at(statement, lambda: other.settle("w2", "b1", records_of(slow))) as heard:
+        mine = scene.settle("w1", "b1", records_of(fast))
+    assert heard.waited
+    assert (mine.seq, heard.answer.seq, heard.answer.drained) == (1, 2, True)
+    assert scene.batch("b1").completed == 8
+    run_out(scene, "w1")
+
+
 def test_a_job_ends_while_its_results_come(pair: Pair, scene: Scene, other: Scene) -> None:
     """They are before its end, and count, or after it, and its lines run elsewhere."""
     worker = scene.worker("w1")
