@@ -26,6 +26,7 @@ from batchrouter.engine.runners import LaneMeans, Runners
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
+from batchrouter.engine.strays import Strays
 from batchrouter.engine.traffic import Traffic
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
@@ -95,6 +96,8 @@ class Dispatcher:
             on_settled=self._on_settled,
             on_stuck=self._on_stuck,
         )
+        self.strays = Strays(ledger, calls, worker)
+        self.strays.knows.append(self._knows)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
         self.lanes = Runners(LaneRows(ledger, calls), clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
@@ -127,6 +130,7 @@ class Dispatcher:
         if not self.may_send():
             return 0
         await self._give_back()
+        await self.strays.give_back()
         now_ms, now_s = self._clock.unix_ms(), self._clock.mono_s()
         self._set_aside = {batch_id: until_s for batch_id, until_s in self._set_aside.items() if until_s > now_s}
         groups = await self._calls.read(self._ledger.waiting, now_ms)
@@ -184,7 +188,11 @@ class Dispatcher:
     async def _claim_of(self, runner: LaneRunner, batch_id: str, count: int) -> int:
         """Claim up to `count` shards of the batch; returns how many could be taken in."""
         now_ms = self._clock.unix_ms()
-        claims = await self._calls.write(self._ledger.claim, self._worker, runner.lane.id, batch_id, count, now_ms)
+        try:
+            claims = await self._calls.write(self._ledger.claim, self._worker, runner.lane.id, batch_id, count, now_ms)
+        except Exception:
+            self.strays.doubt()
+            raise
         return await self._accept(runner, claims) if claims else 0
 
     async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
@@ -197,6 +205,7 @@ class Dispatcher:
             await self._give_back()
             return 0
         batch = self._batch_of(claims[0], spend)
+        batch.shards.update(claim.shard_id for claim in claims)
         # All are counted before the first wait, so that the batch is not taken for finished here meanwhile.
         batch.open += sum(claim.pending.bit_count() for claim in claims)
         accepted = 0
@@ -209,6 +218,11 @@ class Dispatcher:
                 self._turn_away(claim, error)
         await self._give_back()
         return accepted
+
+    def _knows(self, shard_id: int, batch_id: str) -> bool:
+        """Also of a batch that was dropped: what is finished of it must be written under the epochs that it has."""
+        batch = self._batches.get(batch_id)
+        return (batch is not None and shard_id in batch.shards) or self.journal.holds(batch_id)
 
     def _turn_away(self, claim: Claim, error: Exception) -> None:
         log.error("shard %d of %s could not be loaded (%s)", claim.shard_id, claim.batch_id, told(error))

@@ -29,7 +29,7 @@ class BatchRun:
     `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
     round of claims. `deadline_s` is monotonic. `dropped`: the batch is closing; whoever still waits for something of it
     must let go. `spend` is there for a batch with a limit. `stuck`: what is finished of it cannot be written, so that
-    nothing more of it is sent.
+    nothing more of it is sent. `shards` were claimed since the batch is here.
     """
 
     __slots__ = (
@@ -41,6 +41,7 @@ class BatchRun:
         "input_keys",
         "open",
         "prefix",
+        "shards",
         "spend",
         "stuck",
         "tenant_id",
@@ -64,6 +65,7 @@ class BatchRun:
         self.dropped = False
         self.spend = spend
         self.stuck = False
+        self.shards: set[int] = set()
 
 
 class Way(NamedTuple):

@@ -133,6 +133,7 @@ class Worker:
                 journal=self.dispatcher.journal,
                 spendings=self.spendings,
                 settings=self._settings,
+                strays=self.dispatcher.strays,
                 worker=self.id,
             ),
             self._upstreams,

@@ -9,6 +9,7 @@ from batchrouter.domain.shard import Claim, LaneKey, Move
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.spendings import Spendings
+from batchrouter.engine.strays import Strays
 from batchrouter.input import Inputs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
@@ -29,6 +30,7 @@ class JobTools:
     journal: Journal
     spendings: Spendings
     settings: EngineSettings
+    strays: Strays
     worker: str
     _ours: dict[int, tuple[int, ...]] = field(default_factory=dict)
     """Shard → epochs under which it may be ours. Kept until the store has taken it back, because a shard that is ours
@@ -36,9 +38,16 @@ class JobTools:
     _owed: set[int] = field(default_factory=set)
     """Those of them that nobody works with any more, and that the store could not take back yet."""
 
+    def __post_init__(self) -> None:
+        self.strays.knows.append(lambda shard_id, _: shard_id in self._ours)
+
     async def claim(self, lane_id: int, batch_id: str) -> list[Claim]:
         now_ms = self.clock.unix_ms()
-        claims = await self.calls.write(self.ledger.claim, self.worker, lane_id, batch_id, CLAIM_SHARDS, now_ms)
+        try:
+            claims = await self.calls.write(self.ledger.claim, self.worker, lane_id, batch_id, CLAIM_SHARDS, now_ms)
+        except Exception:
+            self.strays.doubt()
+            raise
         self._ours.update((claim.shard_id, (claim.epoch,)) for claim in claims)
         return claims
 
