@@ -29,8 +29,8 @@ import yaml
 KEY = "sk-test-0123456789abcdef"
 """The user key of the default tenant, given through the environment."""
 
-START_S = 20.0
-STOP_S = 45.0
+START_S = 60.0
+STOP_S = 60.0
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -11,7 +11,7 @@ from batchrouter.adapters.clock import RealChance
 from batchrouter.adapters.http.proxied import transport_for
 from batchrouter.bootstrap.model_facts import ModelFacts
 from batchrouter.bootstrap.providers import Providers
-from batchrouter.bootstrap.storage import Storage
+from batchrouter.bootstrap.storage import Storage, patiently
 from batchrouter.bootstrap.upstreams import ConfiguredUpstreams
 from batchrouter.bootstrap.wiring import connections_max, engine_settings
 from batchrouter.engine.worker import Worker
@@ -47,11 +47,12 @@ class Engine:
         self._transport.fence(lambda: self.worker.holds_lease)
 
     async def start(self) -> None:
-        """Begin to work. To be called once. Raises `StoreError`; then only `close` is left to do."""
+        """Begin to work. To be called once. Waits for a database that cannot be reached. Raises `StoreError`; then only
+        `stop` and `aclose` are left to do."""
         # What is here now stays; a line's few objects die by their counts, so looking for cycles often is wasted.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        await self.worker.start()
+        await patiently(self.worker.start)
 
     async def stop(self, grace_s: float) -> None:
         """Let calls finish for `grace_s`, flush, give everything back, and tell others that it is free."""

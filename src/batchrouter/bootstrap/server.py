@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.bootstrap.engine import Engine, raise_file_limit
 from batchrouter.bootstrap.providers import Providers, make_service
 from batchrouter.bootstrap.ready import Ready, listen
-from batchrouter.bootstrap.storage import Storage, open_storage
+from batchrouter.bootstrap.storage import Storage, open_storage, patiently
 from batchrouter.config import Config, is_shared
 from batchrouter.domain.tenant import Role
 
+FIRST = "made at the first start"
 NOT_YET = "the database has not been reached yet"
 
 
@@ -63,7 +65,7 @@ class Server:
 
     async def _begin(self, storage: Storage, door: Door, late: Late, url: str) -> Ready:
         service = make_service(storage, self._providers)
-        await service.keys.tenant()
+        await patiently(service.keys.tenant)
         if storage.folder is not None:
             storage.folder.announce(ServerNote(url, os.getpid(), self._token))
         storage.start()
@@ -73,7 +75,7 @@ class Server:
         self._serves = True
         late.app = create_app(door, service, self._list_models, self._probes)
         # After everything that can fail: a key is told once, and a start that fails tells nothing.
-        first_key = None if self._env_key is not None else await service.keys.first("made at the first start")
+        first_key = None if self._env_key is not None else await patiently(partial(service.keys.first, FIRST))
         return Ready(
             role="serve" if self._works else "api",
             url=url,

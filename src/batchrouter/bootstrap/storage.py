@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar, cast
@@ -213,16 +213,21 @@ async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[s
     that cannot be used, such as one of another schema."""
     if not is_shared(config):
         return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config)
+    return await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env)))
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again until the database is there, and say so now and then. Other errors are the caller's."""
     told_s = -AWAY_TOLD_S
     clock = RealClock()
     while True:
         try:
-            return await in_thread(lambda: Storage.on_postgres(config, given, env))
+            return await ask()
         except StoreAway as error:
             if clock.mono_s() - told_s >= AWAY_TOLD_S:
                 told_s = clock.mono_s()
                 log.warning("%s; trying again until it can", error)
-        await asyncio.sleep(AWAY_WAIT_S)
+        await clock.sleep(AWAY_WAIT_S)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

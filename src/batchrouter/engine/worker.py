@@ -343,10 +343,11 @@ class Worker:
         return await self.sweeper.run_once()
 
     async def _listen(self) -> None:
-        """People's hints: a batch was made or cancelled."""
+        """Hints: a batch was made or cancelled, or another worker stopped and gave its lines back."""
         while True:
             if await self._wake.wait(60.0):
                 self._duty_now.set()
+                self._claim_now.set()
 
     def _loop_of(
         self, name: str, now: asyncio.Event, every_s: float, run: Callable[[], Awaitable[int]]

@@ -13,7 +13,7 @@ import pytest
 from batchrouter.simulator import Script
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
 from batchrouter.simulator.script import Uniform
-from tests.postgres import drop_database, empty_database, fresh_database, the_server
+from tests.postgres import drop_database, fresh_database, the_server
 from tests.s3 import BUCKET, S3Server, s3
 from tests.serving import Cluster, shared_config
 
@@ -25,7 +25,7 @@ LEASE_S = 5
 IN_FLIGHT = 32
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def simulator() -> Iterator[SimulatorProcess]:
     with running_simulator(Script(latency=Uniform(low=0.1, high=0.3))) as running:
         yield running
@@ -34,14 +34,6 @@ def simulator() -> Iterator[SimulatorProcess]:
 @pytest.fixture
 def database() -> Iterator[str]:
     url = fresh_database()
-    yield url
-    drop_database(the_server(), url.rpartition("/")[2])
-
-
-@pytest.fixture
-def bare_database() -> Iterator[str]:
-    """Without tables."""
-    url = empty_database()
     yield url
     drop_database(the_server(), url.rpartition("/")[2])
 
@@ -60,25 +52,23 @@ def clusters(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
         each.__exit__()
 
 
-@pytest.fixture
-def blobs() -> str:
-    """The URL of an empty place in the bucket."""
+def blobs_url() -> str:
+    """Of an empty place in the bucket."""
     return f"s3://{BUCKET}/{secrets.token_hex(8)}"
 
 
-@pytest.fixture
-def cluster(
-    clusters: Callable[..., Cluster], database: str, blobs: str, s3: S3Server, simulator: SimulatorProcess
-) -> Cluster:
-    """Two APIs and two workers, started."""
-    config = shared_config(database, blobs, simulator.base_url, shutdown_grace_s=GRACE_S, lease=LEASE_S)
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3: S3Server, simulator: SimulatorProcess) -> Iterator[Cluster]:
+    """Two APIs and two workers, started. Whoever ends one of them starts it again."""
+    database = fresh_database()
+    config = shared_config(database, blobs_url(), simulator.base_url, shutdown_grace_s=GRACE_S, lease=LEASE_S)
     config["providers"]["sim"]["fixed_in_flight"] = IN_FLIGHT
-    made = clusters(config, env=s3.env)
-    made.start()
-    return made
+    with Cluster(tmp_path_factory.mktemp("cluster"), config, env=s3.env) as made:
+        yield made
+    drop_database(the_server(), database.rpartition("/")[2])
 
 
-def await_that(holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+def await_that(holds: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, what

@@ -43,7 +43,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def family(notes: Path) -> AsyncIterator[Children]:
     made = Children(["bash", "-c", SHELL, str(notes)], 2)
     made.start()
-    await until(lambda: heard(notes) == ["up", "up"])
+    await until(lambda: heard(notes) == ["up", "up"] and len(made.pids) == 2)
     yield made
     await made.stop(0.0)
 
@@ -53,7 +53,7 @@ async def test_one_that_dies_is_started_again(family: Children, notes: Path, cap
     victim, other = family.pids
     with caplog.at_level(logging.ERROR):
         os.kill(victim, 9)
-        await until(lambda: heard(notes).count("up") == 3)
+        await until(lambda: heard(notes).count("up") == 3 and len(family.pids) == 2)
     assert other in family.pids
     assert victim not in family.pids
     assert f"({victim}) ended with -9; it is started again in 0.0 s" in caplog.text
@@ -71,7 +71,7 @@ async def test_one_that_does_not_stop_is_killed(notes: Path, monkeypatch: pytest
     shell = 'trap "" TERM; echo up >> $0; while :; do sleep 1; done'
     deaf = Children(["bash", "-c", shell, str(notes)], 1)
     deaf.start()
-    await until(lambda: heard(notes) == ["up"])
+    await until(lambda: heard(notes) == ["up"] and bool(deaf.pids))
     await deaf.stop(0.0)
     assert deaf.pids == []
 
