@@ -21,8 +21,9 @@ Unfinished = Callable[[], list[str]]
 
 async def settled(blobs: ObjectBlobs) -> None:
     """Until every upload has ended."""
-    while blobs.uploads:
-        await asyncio.wait(blobs.uploads)
+    async with asyncio.timeout(60):
+        while blobs.uploads:
+            await asyncio.wait(blobs.uploads)
 
 
 async def test_small_blobs_are_one_request(proxy: Proxy, blobs: ObjectBlobs) -> None:
@@ -65,8 +66,12 @@ async def test_a_cancelled_write_ends_the_upload(
     task = asyncio.create_task(writer.write(b"y" * LARGE))
     for _ in range(turns):
         await asyncio.sleep(0)
+    begun = turns > 0
     if task.cancel():
         await asyncio.gather(task, return_exceptions=True)
+    if begun and task.cancelled():
+        with pytest.raises(BlobError):
+            await writer.commit()
     await writer.abort()
     await settled(blobs)
     with pytest.raises(BlobMissing):

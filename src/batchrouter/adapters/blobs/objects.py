@@ -159,7 +159,6 @@ class ObjectBlobs:
                     for meta in page:
                         key, looked = meta["path"], looked + 1
                         if until is not None and key > until:
-                            self._aged_after = until
                             return found
                         if meta["last_modified"].timestamp() * 1000 < older_than_ms and is_key(key):
                             found.append(key)
@@ -168,7 +167,6 @@ class ObjectBlobs:
                             return found
                 if start is None:
                     break
-        self._aged_after = start
         return found
 
     async def check(self) -> None:
