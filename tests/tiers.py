@@ -31,11 +31,11 @@ class Tier:
 def tiers() -> list[Tier]:
     """What fails fastest comes first."""
     return [
-        Tier("unit and properties", ("unit",), 110),
-        Tier("conformance", ("conformance", "integration", "migration"), 90),
-        Tier("acceptance", ("acceptance",), 180),
-        Tier("crash", ("crash",), 120),
-        Tier("chaos", ("chaos",), 100),
+        Tier("unit and properties", ("unit",), 150),
+        Tier("conformance", ("conformance", "integration", "migration"), 240),
+        Tier("acceptance", ("acceptance",), 250),
+        Tier("crash", ("crash",), 150),
+        Tier("chaos", ("chaos",), 120),
     ]
 
 

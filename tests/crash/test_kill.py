@@ -16,8 +16,8 @@ from tests.crash.sessions import ends_of, sent_twice_within
 from tests.lines import FINAL, chats, check_output, counts, finished, jsonl, output_of, upload
 from tests.serving import ServerProcess, config_for, running_server
 
-LINES = 5_000
-ENDS = 20
+LINES, KILLS = 5_000, 20
+STOPS = 10
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_twenty_kills_lose_nothing_and_repeat_little(
     batch_id = upload(client, jsonl(asked)).id
     cuts = []
     done = 0
-    for _ in range(ENDS):
+    for _ in range(KILLS):
         time.sleep(chance.uniform(0.0, 0.5))
         server.kill()
         cuts.append(simulator.stats()["requests"])
@@ -81,8 +81,8 @@ def test_stops_repeat_nothing(simulator: SimulatorProcess, server: ServerProcess
     asked = chats(LINES, "stop")
     client = server.client()
     batch_id = upload(client, jsonl(asked)).id
-    for _ in range(ENDS):
-        time.sleep(chance.uniform(0.0, 0.3))
+    for _ in range(STOPS):
+        time.sleep(chance.uniform(0.0, 0.6))
         server.stop()
         assert simulator.stats()["in_flight"] == 0
         server.start()
