@@ -9,19 +9,25 @@ from collections.abc import Callable
 import pytest
 
 from batchrouter.adapters.clock import RealChance, RealClock
+from batchrouter.adapters.database_clock import DatabaseClock
 from batchrouter.adapters.memory import FixedChance, StepClock
 from batchrouter.ports.clock import Chance, Clock
 
 Advance = Callable[[float], None]
 
 
-@pytest.fixture(params=["real", "step"])
+@pytest.fixture(params=["real", "step", "database"])
 def timed(request: pytest.FixtureRequest) -> tuple[Clock, Advance]:
     """A clock, and how its time is made to pass: by itself, or by hand."""
     if request.param == "real":
         return RealClock(), lambda seconds: None
     clock = StepClock()
-    return clock, lambda seconds: (clock.advance(seconds), None)[1]
+    advance = lambda seconds: (clock.advance(seconds), None)[1]  # noqa: E731
+    if request.param == "database":
+        ours = DatabaseClock(clock.unix_ms, clock)
+        ours.sync()
+        return ours, advance
+    return clock, advance
 
 
 async def test_actions_run_in_order_of_their_time(timed: tuple[Clock, Advance]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batchrouter.domain.shard import Claim, WaitingGroup
@@ -121,3 +123,18 @@ def test_a_closing_batch_gives_no_more_shards(scene: Scene) -> None:
     scene.catalog.cancel_batch(TENANT, "b1", scene.now)
     assert scene.ledger.waiting(scene.now) == []
     assert scene.claim(worker) == []
+
+
+def test_a_worker_is_told_what_it_holds(scene: Scene) -> None:
+    """By id, as it would be told today, and nothing of others: for whoever did not hear the answer to a claim."""
+    for worker in ("w1", "w2"):
+        scene.worker(worker)
+    scene.running("b1", (4, 4, 4), worker="w1")
+    claims = scene.claim("w1", count=2)
+    scene.claim("w2")
+    assert scene.ledger.held("w1") == claims
+    scene.settle("w1", "b1", [record(claims[0], 0)])
+    scene.ledger.release("w1", [(claims[1].shard_id, claims[1].epoch)])
+    assert scene.ledger.held("w1") == [replace(claims[0], pending=0b1110)]
+    scene.ledger.resign("w1")
+    assert scene.ledger.held("w1") == []

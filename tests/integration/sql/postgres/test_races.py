@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import sqlalchemy as sa
 
-from batchrouter.domain import bitmap
 from batchrouter.domain.batch import NewBatch
 from batchrouter.domain.file import File, Upload
 from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobEvent, UploadEvent, UploadState
-from batchrouter.domain.outcome import Outcome
-from batchrouter.domain.shard import Claim, LaneKey, Move
+from batchrouter.domain.shard import LaneKey, Move
 from batchrouter.domain.tenant import ApiKey, Role, Tenant
 from batchrouter.errors import StaleLease
 from tests.conformance.scene import CHEAP, FAST, LEASE_MS, SLOW, TENANT, Scene, draft_of, record, records_of
@@ -408,14 +404,3 @@ def test_sweepers_at_once_tell_the_same(pair: Pair, scene: Scene, other: Scene) 
         mine = scene.ledger.sweep(scene.now, 0)
     assert len(mine) == 6
     assert sorted(heard.answer) in ([], sorted(mine))
-
-
-def test_what_a_worker_holds_it_is_told(scene: Scene) -> None:
-    """Whoever did not hear the answer to a claim finds out."""
-    scene.running("b1", (4, 4), worker=scene.worker("w1"))
-    claims = scene.claim("w1")
-    assert scene.ledger.held("w1") == claims
-    assert isinstance(claims[0], Claim)
-    assert bitmap.members(claims[0].pending)
-    scene.settle("w1", "b1", [record(claims[0], 0, Outcome.FAILED)])
-    assert scene.ledger.held("w1") == [replace(claims[0], pending=0b1110), claims[1]]
