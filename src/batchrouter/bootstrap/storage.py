@@ -45,7 +45,7 @@ SYNC_S = 5.0
 """How often the database's time is asked for."""
 ASK_S = 5.0
 """How long a person waits for a database that does not answer."""
-READY_S = 3.0
+READY_S, READY_KEPT_S = 3.0, 0.5
 AWAY_WAIT_S, AWAY_TOLD_S = 1.0, 30.0
 
 
@@ -53,7 +53,8 @@ class Storage:
     """What is kept, and how it is reached. `folder`: locked for this process; None where others share the storage.
     `bucket`: bytes are in an object store. `name` is for people, without a password.
 
-    `calls` waits for the store as long as it takes; `people_calls` gives up where somebody waits for the answer.
+    `calls` waits for the store as long as it takes. `people_calls` are for those who wait for an answer: beside a
+    shared database they give up, and have threads of their own, so that nobody waits behind a long plan.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Storage:
         *,
         store: SqlStore,
         calls: Threads,
+        people_calls: Calls,
         blobs: LocalBlobs | ObjectBlobs,
         wake: LocalWake | PostgresWake,
         clock: RealClock | DatabaseClock,
@@ -74,7 +76,7 @@ class Storage:
         self.ledger = store.ledger
         self.jobs = store.jobs
         self.calls: Calls = calls
-        self.people_calls: Calls = calls if folder is not None else ImpatientCalls(calls, ASK_S)
+        self.people_calls = people_calls
         self.blobs: Blobs = blobs
         self.wake: Wake = wake
         self.clock: Clock = clock
@@ -88,6 +90,9 @@ class Storage:
         self._scratch = scratch
         self._closing = closing
         self._tasks: list[asyncio.Task[None]] = []
+        self._asking = asyncio.Lock()
+        self._answered_s = -READY_KEPT_S
+        self._answer: str | None = None
 
     @classmethod
     def on_folder(cls, path: Path, env: Mapping[str, str], config: StorageConfig) -> Storage:
@@ -109,6 +114,7 @@ class Storage:
             return cls(
                 store=store,
                 calls=calls,
+                people_calls=calls,
                 blobs=blobs,
                 wake=LocalWake(),
                 clock=RealClock(),
@@ -132,8 +138,9 @@ class Storage:
             opened.callback(blobs.close)
             wake = PostgresWake(config.database)
             opened.callback(wake.close)
-            calls = Threads(readers=READERS)
+            calls, people = Threads(readers=READERS), Threads(readers=READERS)
             opened.callback(calls.close)
+            opened.callback(people.close)
             name = f"{shown(config.database)}, {blobs_folder or config.blobs}"
             spill = open_spill(config, spill_folder(config.spill, name, env), opened)
             scratch = Path(tempfile.mkdtemp(prefix="batchrouter-"))
@@ -141,6 +148,7 @@ class Storage:
             return cls(
                 store=store,
                 calls=calls,
+                people_calls=ImpatientCalls(people, ASK_S),
                 blobs=blobs,
                 wake=wake,
                 clock=clock,
@@ -168,13 +176,21 @@ class Storage:
             self._tasks.append(asyncio.create_task(self._keep_time(self._shared_clock), name="time"))
 
     async def why_not_ready(self) -> str | None:
-        """None: the database answers."""
+        """None: the database answers, or did a moment ago: whoever asks needs no key, and may ask often."""
         if self.alone:
             return None
+        async with self._asking:
+            if self.clock.mono_s() - self._answered_s >= READY_KEPT_S:
+                self._answer = await self._ask_database()
+                self._answered_s = self.clock.mono_s()
+            return self._answer
+
+    async def _ask_database(self) -> str | None:
         try:
-            await ImpatientCalls(self.calls, READY_S).read(self._store.now_ms)
+            await ImpatientCalls(self.people_calls, READY_S).read(self._store.now_ms)
         except StoreError as error:
-            return str(error)
+            log.warning("not ready: %s", error)
+            return "the database cannot be reached"
         return None
 
     async def close(self) -> None:
