@@ -30,7 +30,11 @@ def run_migration(options: MigrateOptions) -> int:
     """Raises `BatchRouterError`; interrupted or failed, it is run again."""
     config = load_config(options.config)
     folder = options.data or Path(DATA_FOLDER)
-    report = asyncio.run(migrate(folder, config.storage, _Told(), dry=options.dry_run))
+    try:
+        report = asyncio.run(migrate(folder, config.storage, _Told(), dry=options.dry_run))
+    except KeyboardInterrupt:
+        say("Interrupted. The same command goes on from here; nothing works on half a copy.")
+        raise
     if options.json:
         emit({"ok": not report.blobs_missing, **msgspec.to_builtins(report)})
     else:

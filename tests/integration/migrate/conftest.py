@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from batchrouter.config import StorageConfig
 from batchrouter.simulator import Match, Rule, Script, Then
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
-from tests.postgres import empty_database
+from tests.postgres import drop_database, empty_database, the_server
 from tests.s3 import blob_place, s3
 from tests.serving import config_for, running_server
 
@@ -69,9 +70,11 @@ def folder(left: Left, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def storage(blob_place: tuple[str, dict[str, str]]) -> StorageConfig:
+def storage(blob_place: tuple[str, dict[str, str]]) -> Iterator[StorageConfig]:
     """An empty database and an empty place in a bucket."""
-    return StorageConfig(database=empty_database(), blobs=blob_place[0], options=blob_place[1])
+    url = empty_database()
+    yield StorageConfig(database=url, blobs=blob_place[0], options=blob_place[1])
+    drop_database(the_server(), urlsplit(url).path[1:])
 
 
 def _batch(client: openai.OpenAI, prompts: list[str]) -> str:

@@ -24,7 +24,7 @@ from batchrouter.config import StorageConfig
 from batchrouter.errors import BlobError, ConfigError, FolderError
 from tests.integration.migrate.conftest import LINES, Left
 from tests.postgres import fresh_database
-from tests.serving import ServerProcess, config_for
+from tests.serving import ApiProgram, config_for
 
 FREED = {"shards": {"owner", "epoch", "open"}, "batches": {"duty_owner", "duty_epoch"}, "lanes": set()}
 
@@ -255,8 +255,7 @@ def test_a_server_goes_on_with_what_ran(
     """By the command: the same bytes of every file, running batches end, and nobody is asked twice for what was
     answered; on the folder no server starts any more."""
     config = config_for(left.simulator.base_url) | {"storage": msgspec.to_builtins(storage)}
-    server = ServerProcess(tmp_path, config)
-    server._arguments = ()
+    server = ApiProgram(tmp_path, "batchrouter", config)
     server.write_config()
     command = ["batchrouter", "migrate", "--data", str(folder), "--config", str(server.config_path), "--json"]
     monkeypatch.setattr(sys, "argv", command)
