@@ -16,9 +16,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from batchrouter.adapters.sql import SqlStore
-from batchrouter.adapters.sql.sqlite import open_writer
 from batchrouter.adapters.sql.migrate import MIGRATIONS, bring_to_head, upgrade
 from batchrouter.adapters.sql.schema import HEAD, VERSIONS, metadata
+from batchrouter.adapters.sql.sqlite import open_writer
 from batchrouter.adapters.sql.store import DATABASE
 from batchrouter.errors import StoreError
 

@@ -119,7 +119,7 @@ def test_what_was_finished_or_not_begun_is_there(scene: Scene) -> None:
     """A finished batch can be read and its ranges folded; a new one is planned into lanes of every mode."""
     (span,) = scene.catalog.manifest(scene.catalog.file(TENANT, "finished.output", scene.now), -1, 10)  # type: ignore[arg-type]
     assert span.segment_seqs == (1,)
-    assert {work.batch_id for work in scene.ledger.foldable(10)} == {"finished", "half_way"}
+    assert {work.batch_id for work in scene.foldable(10)} == {"finished", "half_way"}
     assert scene.ledger.plan("w2", scene.duty("w2", "validating"), a_plan("validating", lanes=(CHEAP,)), scene.now)
     (claim,) = scene.claim("w2", "validating", CHEAP)
     told = scene.ledger.settle("w2", draft_of("validating", records_of(claim), costs=b"\1" + b"\0" * 31), scene.now)

@@ -13,15 +13,16 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql import sqlite
-from batchrouter.adapters.sql.database import Database
+from batchrouter.adapters.sql.database import Database, TakenBack
 from batchrouter.adapters.sql.migrate import VERSION_TABLE, make_tables, run_migrations
 from batchrouter.adapters.sql.schema import HEAD, compatibility
 from batchrouter.errors import StoreError
 
 _UPGRADING = 0x6261746368  # whose bytes say "batch": the advisory lock of whoever makes or changes the schema
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_UPGRADING)
+_NO_HURRY = sa.text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
 # An ALTER that waits for a long transaction makes everybody else wait behind it: it gives up soon, and is run again.
-_PATIENCE = (sa.text("SET LOCAL lock_timeout = '5s'"), sa.text("SET LOCAL statement_timeout = 0"))
+_PATIENCE = sa.text("SET LOCAL lock_timeout = '5s'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,23 @@ def upgrade_postgres(database: Database) -> tuple[Schema, Schema]:
     """Bring the database to this version's schema, or leave it if it is there or beyond; what it was, and what it is.
 
     All in one transaction: one that dies changed nothing. Of several at once one works, and the others wait for it and
-    find nothing to do. Raises StoreError for a database that is not ours or is too new.
+    find nothing to do. Raises StoreError for a database that is not ours or is too new, and where somebody holds a
+    table for longer than a few seconds.
     """
+    try:
+        return _upgrade(database)
+    except TakenBack as error:
+        raise StoreError(
+            f"the database {database.name} could not be upgraded, because somebody holds a table or upgrades it too; "
+            f"nothing was changed: run it again ({error})"
+        ) from error
+
+
+def _upgrade(database: Database) -> tuple[Schema, Schema]:
     with database.write() as tx:
-        for statement in _PATIENCE:
-            tx.execute(statement)
+        tx.execute(_NO_HURRY)
         tx.execute(_LOCK)
+        tx.execute(_PATIENCE)
         before = _look(tx, database.name)
         if before.version is None:
             make_tables(tx)
