@@ -175,6 +175,19 @@ class Storage:
         if self._shared_clock is not None:
             self._tasks.append(asyncio.create_task(self._keep_time(self._shared_clock), name="time"))
 
+    async def check_bucket(self) -> None:
+        """Raises `ConfigError` when only a person can make the bucket usable. One that cannot be reached now is told
+        in the log and not waited for: what needs it tries again by itself."""
+        if not isinstance(self.blobs, ObjectBlobs):
+            return
+        try:
+            async with asyncio.timeout(READY_S):
+                await self.blobs.check()
+        except BlobError as error:
+            log.warning("%s; going on", error)
+        except TimeoutError:
+            log.warning("the bucket did not answer in %.0f s; going on", READY_S)
+
     async def why_not_ready(self) -> str | None:
         """None: the database answers, or did a moment ago: whoever asks needs no key, and may ask often."""
         if self.alone:
@@ -225,11 +238,17 @@ class Storage:
 
 async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[str, str]) -> Storage:
     """What the configuration names; `given` is the folder of the command line, which wins. Waits for a database that
-    cannot be reached, and says so now and then. Raises `ConfigError`, `FolderError`, and `StoreError` for a database
-    that cannot be used, such as one of another schema."""
+    cannot be reached, and says so now and then. Raises `ConfigError` (also for a bucket that there is not),
+    `FolderError`, and `StoreError` for a database that cannot be used, such as one of another schema."""
     if not is_shared(config):
         return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config)
-    return await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env)))
+    storage = await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env)))
+    try:
+        await storage.check_bucket()
+    except BaseException:
+        await storage.close()
+        raise
+    return storage
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
