@@ -19,6 +19,19 @@ async def test_a_bucket_that_works_is_told_so_and_left_as_it_was(blobs: ObjectBl
     assert await blobs.aged(2**60) == []
 
 
+async def test_what_others_keep_in_the_bucket_is_never_taken_for_garbage(s3: S3Server) -> None:
+    """Only what lies below the prefix is ours, and there is one where none is named."""
+    s3.make_bucket("shared")
+    for prefix in ("/theirs", "/batchrouter2", "/ours2"):
+        await ObjectBlobs.open(f"s3://shared{prefix}", s3.options).put("k", [b"x"])
+    for prefix in ("", "/", "/ours"):
+        blobs = ObjectBlobs.open(f"s3://shared{prefix}", s3.options)
+        assert await blobs.aged(2**60) == []
+        await blobs.put("k", [b"x"])
+        assert await blobs.aged(2**60) == ["k"]
+        await blobs.delete(["k"])
+
+
 async def test_a_bucket_that_there_is_not(s3: S3Server) -> None:
     with pytest.raises(
         ConfigError, match=r"s3://absent/x: there is no such bucket \(it answered 404 NoSuchBucket\): make it, or"

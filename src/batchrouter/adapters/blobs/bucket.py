@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s"}
 RETRIES_MAX = 2
 RETRY_S = 20.0
+DEFAULT_PREFIX = "batchrouter"
+"""Of a bucket that is named without one. Whatever lies below the prefix and no row names is garbage, and deleted: never
+the whole of a bucket, in which others may keep things too."""
 _BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2}
 
 _CLIENT_OPTIONS = frozenset(
@@ -101,7 +104,7 @@ class Bucket:
         try:
             made = getattr(store, cloud.store)(
                 name,
-                prefix=prefix or None,
+                prefix=prefix or DEFAULT_PREFIX,
                 config=rest,
                 client_options=client,
                 retry_config={
