@@ -187,10 +187,8 @@ def the_server() -> str:
 @cache
 def _template() -> str:
     """A database at the schema of this version, to copy from."""
-    from batchrouter.adapters.sql import SqlStore
-
     name = f"batchrouter_template_{os.getpid()}"
-    SqlStore.open_postgres(create_database(the_server(), name), make=True).close()
+    make_schema(create_database(the_server(), name))
     atexit.register(drop_database, the_server(), name)
     return name
 
@@ -198,6 +196,13 @@ def _template() -> str:
 def fresh_database() -> str:
     """The URL of a new database with our tables, for the caller alone."""
     return create_database(the_server(), f"batchrouter_test_{os.getpid()}_{next(_numbers)}", _template())
+
+
+def make_schema(url: str) -> None:
+    """In an empty database, as `batchrouter db upgrade` does it."""
+    from batchrouter.adapters.sql import SqlStore
+
+    SqlStore.open_postgres(url, make=True).close()
 
 
 def empty_database() -> str:

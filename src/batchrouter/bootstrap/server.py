@@ -30,16 +30,25 @@ NOT_YET = "the database has not been reached yet"
 
 class Server:
     """`start`, then `stop`, which may come at any moment. `data`: the folder of the command line, if one was given.
-    `works`: with a worker in this process."""
+    `works`: with a worker in this process. `makes`: an empty database on PostgreSQL gets its tables."""
 
     def __init__(
-        self, config: Config, data: Path | None, env: Mapping[str, str], *, host: str, port: int, works: bool
+        self,
+        config: Config,
+        data: Path | None,
+        env: Mapping[str, str],
+        *,
+        host: str,
+        port: int,
+        works: bool,
+        makes: bool,
     ) -> None:
         self._config = config
         self._data = data
         self._env = env
         self._host, self._port = host, port
         self._works = works
+        self._makes = makes
         self._env_key = env.get("BATCHROUTER_API_KEY") or None
         self._token = RealChance().token(40)
         self._clock = RealClock()
@@ -60,7 +69,7 @@ class Server:
         self._api = ApiServer(door, late)
         url = await listen(self._api, self._host, self._port)
         if self._storage is None:
-            self._storage = await open_storage(self._config.storage, self._data, self._env)
+            self._storage = await open_storage(self._config.storage, self._data, self._env, make=self._makes)
         return await self._begin(self._storage, door, late, url)
 
     async def _begin(self, storage: Storage, door: Door, late: Late, url: str) -> Ready:

@@ -126,11 +126,13 @@ class Storage:
             )
 
     @classmethod
-    def on_postgres(cls, config: StorageConfig, blobs_folder: Path | None, env: Mapping[str, str]) -> Storage:
-        """PostgreSQL, whose tables are made if there are none, and the bucket or the folder that all processes share.
-        Waits for the network: to be called in a thread. Raises `StoreAway`, `StoreError`, `ConfigError`."""
+    def on_postgres(
+        cls, config: StorageConfig, blobs_folder: Path | None, env: Mapping[str, str], *, make: bool
+    ) -> Storage:
+        """PostgreSQL, and the bucket or the folder that all processes share. With `make` an empty database gets its
+        tables. Waits for the network: to be called in a thread. Raises `StoreAway`, `StoreError`, `ConfigError`."""
         with ExitStack() as opened:
-            store = SqlStore.open_postgres(config.database, make=True)
+            store = SqlStore.open_postgres(config.database, make=make)
             opened.callback(store.close)
             clock = DatabaseClock(store.now_ms, RealClock())
             clock.sync()
@@ -236,13 +238,16 @@ class Storage:
                 log.info("the database did not tell the time: %s", error)
 
 
-async def open_storage(config: StorageConfig, given: Path | None, env: Mapping[str, str]) -> Storage:
-    """What the configuration names; `given` is the folder of the command line, which wins. Waits for a database that
+async def open_storage(
+    config: StorageConfig, given: Path | None, env: Mapping[str, str], *, make: bool = False
+) -> Storage:
+    """What the configuration names; `given` is the folder of the command line, which wins. An empty database on
+    PostgreSQL gets its tables with `make`, and is refused without; a folder's always does. Waits for a database that
     cannot be reached, and says so now and then. Raises `ConfigError` (also for a bucket that there is not),
     `FolderError`, and `StoreError` for a database that cannot be used, such as one of another schema."""
     if not is_shared(config):
         return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config)
-    storage = await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env)))
+    storage = await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env, make=make)))
     try:
         await storage.check_bucket()
     except BaseException:

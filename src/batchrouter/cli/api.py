@@ -19,7 +19,7 @@ def api(options: RoleOptions) -> int:
     host = config.server.host if options.host is None else options.host
     port = config.server.port if options.port is None else options.port
     return run_role(
-        lambda: Server(config, data, os.environ, host=host, port=port, works=False),
+        lambda: Server(config, data, os.environ, host=host, port=port, works=False, makes=False),
         options,
         config.server.shutdown_grace_s,
         serve_words,

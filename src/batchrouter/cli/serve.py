@@ -37,7 +37,7 @@ def serve(options: ServeOptions) -> int:
     port = config.server.port if options.port is None else options.port
 
     def make() -> Role:
-        server = Server(config, data, os.environ, host=host, port=port, works=workers is None)
+        server = Server(config, data, os.environ, host=host, port=port, works=workers is None, makes=True)
         return Family(server, _children(options, workers)) if workers else server
 
     return run_role(make, options, config.server.shutdown_grace_s, serve_words)

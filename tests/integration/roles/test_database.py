@@ -17,7 +17,7 @@ import pytest
 from batchrouter.simulator.process import SimulatorProcess
 from tests.integration.roles.conftest import await_that, blobs_url
 from tests.lines import chats, counts, finished, jsonl, upload
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, make_schema
 from tests.s3 import S3Server
 from tests.serving import Cluster, Program, WorkerProcess, shared_config
 
@@ -81,8 +81,11 @@ def frozen(server: PostgresServer) -> Iterator[None]:
 def test_a_database_is_waited_for(
     clusters: Callable[..., Cluster], postgres: PostgresServer, s3: S3Server, simulator: SimulatorProcess
 ) -> None:
-    """At the start, where of two APIs on an empty database one makes the first key; and later, where whoever asks gets
+    """At the start, where of two APIs on a new database one makes the first key; and later, where whoever asks gets
     an answer all the same."""
+    postgres.start()
+    make_schema(postgres.url())
+    postgres.stop()
     config = shared_config(postgres.url(), blobs_url(), simulator.base_url)
     cluster = clusters(config, workers=1, env={**s3.env, "BATCHROUTER_API_KEY": ""}, arguments=("--json",))
     for each in cluster.all:
