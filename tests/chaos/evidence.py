@@ -93,6 +93,15 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnEnd:
+    """A process ended though nobody told it to; it was found gone then."""
+
+    process: str
+    code: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LostLease:
     """A process said in its log that its lease was gone; it was read then."""
 

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import glob
+import os
 import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchrouter.adapters.sql import SqlStore
 from batchrouter.simulator import Match, Rule, Script, Then
 from batchrouter.simulator.jobscript import Batches
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
@@ -30,7 +32,7 @@ from tests.chaos.tenants import SHORT
 from tests.conftest import IN_CI
 from tests.postgres import PostgresServer
 from tests.s3 import BUCKET, S3Server, require_moto
-from tests.serving import ApiProcess, Cluster, WorkerProcess
+from tests.serving import ROOT, ApiProcess, Cluster, WorkerProcess
 
 LEASE_S = 5.0
 GRACE_S = 8.0
@@ -39,6 +41,9 @@ LANES = {"fast": 16, "slow": 16, "flaky": 8, "limited": 8, "claude": 8, "native"
 IN_FLIGHT_MAX = sum(LANES.values())
 RPM = 900
 SLOW_S = 1.5
+LOST_CREATE_S = 12.0
+"""Longer than the longest freeze, after which a create may still be sent."""
+SITE = Path(__file__).with_name("site")
 
 REFUSED = Rule(match=Match(contains=POISON), then=Then(status=400, code="refused"))
 UPSTREAM = Script(
@@ -90,6 +95,19 @@ class Slot:
             provider["headers"] = {"x-worker": self.life}
         self.program.spawn()
 
+    def revive(self) -> tuple[str, int] | None:
+        """Start the process anew if it ended by itself; which life it was, and its exit code."""
+        if not self.busy.acquire(blocking=False):
+            return None
+        try:
+            if not self.lives or self.program.runs:
+                return None
+            ended = self.life, self.program.wait()
+            self.spawn()
+            return ended
+        finally:
+            self.busy.release()
+
     def step_clock(self, seconds: float) -> None:
         new = self.clock.with_suffix(".new")
         new.write_text(f"{seconds:+.0f}\n")
@@ -107,6 +125,7 @@ class Fleet:
         self.postgres = PostgresServer({"fsync": "off", "full_page_writes": "off"})
         opened.callback(self.postgres.remove)
         self.postgres.start()
+        SqlStore.open_postgres(self.postgres.url(), make=True).close()
         self.s3 = opened.enter_context(S3Server())
         self.upstreams = [
             opened.enter_context(
@@ -178,9 +197,11 @@ class Fleet:
         slot.step_clock(0)
         if isinstance(program, WorkerProcess):
             program.environment |= {
+                "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), str(SITE)]),
+                "CHAOS_LOST_CREATE_S": str(LOST_CREATE_S),
                 "LD_PRELOAD": faketime(),
                 "FAKETIME_TIMESTAMP_FILE": str(slot.clock),
-                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_DISABLE_SHM": "1",
                 "NO_FAKE_STAT": "1",
@@ -231,9 +252,10 @@ class Fleet:
                 time.sleep(trouble.for_s)
                 slot.step_clock(0)
             case Kind.FULL:
-                _limit_files(program.pid, 0)
-                time.sleep(trouble.for_s)
-                _limit_files(program.pid, resource.RLIM_INFINITY)
+                with suppress(ProcessLookupError):  # it may give up
+                    _limit_files(program.pid, 0)
+                    time.sleep(trouble.for_s)
+                    _limit_files(program.pid, resource.RLIM_INFINITY)
             case _:
                 slot.database.set(WIRES[trouble.kind])
                 time.sleep(trouble.for_s)

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,11 +37,15 @@ class Proxies:
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(CALL_S)
 
-    def listen(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> int:
+    def listen(self, accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> int:
         """Serve a free port of this machine; returns it."""
 
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.CancelledError):  # asyncio takes a server's end for a fault of ours
+                await accept(reader, writer)
+
         async def begin() -> int:
-            server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=LIMIT)
+            server = await asyncio.start_server(accepted, "127.0.0.1", 0, limit=LIMIT)
             self._servers.append(server)
             port: int = server.sockets[0].getsockname()[1]
             return port

@@ -11,18 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.evidence import Call, Case, Incident, LostLease, calls_of
+from tests.chaos.evidence import Call, Case, Incident, LostLease, OwnEnd, calls_of
 from tests.chaos.fleet import IN_FLIGHT_MAX, LEASE_S, Fleet, running_fleet
 from tests.chaos.garbage import garbage_of
 from tests.chaos.schedule import Trouble, plan
 from tests.chaos.tenants import Tenant
 from tests.chaos.verdict import faults_of, unpaid
-from tests.chaos.waste import bound_of, charge, losses_of, repeats_of, zombies
+from tests.chaos.waste import bound_of, charge, excused, losses_of, repeats_of, zombies
 from tests.serving import WorkerProcess
 
 WEIGHTS = {"ada": 1, "bob": 2, "cyd": 5}
-SETTLE_S = 240.0
-"""A create of a native job of which nobody knows whether it arrived is made again after three minutes."""
+SETTLE_S = 120.0
 _LOST = re.compile(r"worker w-\w+ lost its lease")
 
 
@@ -35,15 +34,17 @@ class Report:
     words: list[str] = field(default_factory=list)
 
 
-class Listener:
-    """Reads the workers' logs as they grow, for what only they can tell, and when."""
+class Watch:
+    """Reads the workers' logs as they grow, for what only they can tell, and when; starts anew what ended by itself,
+    as whatever runs such processes does."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._read: dict[str, int] = {}
         self._ended = threading.Event()
         self.lost: list[LostLease] = []
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self.ends: list[OwnEnd] = []
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -53,6 +54,9 @@ class Listener:
     def _run(self) -> None:
         while not self._ended.wait(0.25):
             for slot in self._fleet.slots.values():
+                ended = slot.revive()
+                if ended is not None:
+                    self.ends.append(OwnEnd(*ended, time.monotonic()))
                 if isinstance(slot.program, WorkerProcess):
                     log = slot.program.log
                     new, self._read[slot.name] = log[self._read.get(slot.name, 0) :], len(log)
@@ -64,7 +68,7 @@ def run(folder: Path, seed: int, seconds: float, say: Callable[[str], None] = pr
     report = Report(seed)
     say(f"chaos: seed {seed}, {seconds:.0f} s of troubles in {folder}")
     with running_fleet(folder) as fleet:
-        listener = Listener(fleet)
+        watch = Watch(fleet)
         tenants = _tenants(fleet, seed)
         troubles = plan(seed, seconds, 3, 2, LEASE_S)
         incidents = _suffer(fleet, troubles, tenants, seconds, say)
@@ -73,7 +77,7 @@ def run(folder: Path, seed: int, seconds: float, say: Callable[[str], None] = pr
         for tenant in tenants:
             tenant.join(SETTLE_S + 60)
         say(f"settled {time.monotonic() - quiet_s:.1f} s after the last trouble")
-        listener.close()
+        watch.close()
         for tenant, other in zip(tenants, [*tenants[1:], tenants[0]], strict=True):
             tenant.spy(other)
             tenant.see_again()
@@ -84,7 +88,7 @@ def run(folder: Path, seed: int, seconds: float, say: Callable[[str], None] = pr
         calls.sort(key=lambda call: call.at_s)
         report.faults += [fault for tenant in tenants for fault in tenant.faults]
         cases = [case for tenant in tenants for case in tenant.cases]
-        judge(report, cases, calls, incidents, listener.lost, fleet.lives, say)
+        judge(report, cases, calls, incidents, watch.lost, watch.ends, fleet.lives, say)
         tries = sum(tenant.tries for tenant in tenants), sum(tenant.failed_tries for tenant in tenants)
         say(f"{tries[0]} requests of clients, {tries[1]} of them in vain")
     for fault in report.faults:
@@ -98,6 +102,7 @@ def judge(
     calls: list[Call],
     incidents: list[Incident],
     lost: list[LostLease],
+    ends: list[OwnEnd],
     processes: list[str],
     say: Callable[[str], None],
 ) -> None:
@@ -105,7 +110,8 @@ def judge(
     report.faults += unpaid(cases, calls)
     report.faults += [f"{each.process} did not end with 0" for each in incidents if each.died and not each.clean
                       and each.kind == "rolling"]  # fmt: skip
-    losses = losses_of(incidents, lost, processes, LEASE_S)
+    report.faults += [f"{end} was nobody's doing" for end in ends if not excused(end, incidents)]
+    losses = losses_of(incidents, lost, ends, processes, LEASE_S)
     report.faults += charge(calls, losses, IN_FLIGHT_MAX)
     report.faults += zombies(calls, incidents, losses, LEASE_S)
     status = Counter((case.batch or {}).get("status", "none") for case in cases)
@@ -115,6 +121,7 @@ def judge(
         if loss.repeats:
             bound, when = bound_of(loss, calls, IN_FLIGHT_MAX), f"at {loss.at_s:.1f} s"
             say(f"  {len(loss.repeats):>3} repeats of at most {bound:>3}: {loss.why} of {loss.process} {when}")
+    say(f"{len(ends)} processes ended by themselves: {ends}")
     say(f"{len(lost)} leases were lost: {[f'{each.process} at {each.at_s:.1f} s' for each in lost]}")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.evidence import Call, Incident, LostLease
+from tests.chaos.evidence import Call, Incident, LostLease, OwnEnd
 from tests.chaos.schedule import BLOBS, DATABASE, Kind
 
 FLUSH_S = 1.0
@@ -38,7 +38,11 @@ class Loss:
 
 
 def losses_of(
-    incidents: Sequence[Incident], lost: Sequence[LostLease], processes: Sequence[str], lease_s: float
+    incidents: Sequence[Incident],
+    lost: Sequence[LostLease],
+    ends: Sequence[OwnEnd],
+    processes: Sequence[str],
+    lease_s: float,
 ) -> list[Loss]:
     """The moments at which anything may be lost at all."""
     losses = []
@@ -52,9 +56,18 @@ def losses_of(
                 losses.append(_loss(f"{each.kind} in trouble", process, each.begun_s, each.ended_s, incidents))
             elif long and each.kind in (Kind.FREEZE, Kind.BLACKHOLE, Kind.CUT, Kind.DEAF, *DATABASE):
                 losses.append(_loss(f"{each.kind}", process, each.begun_s, each.ended_s, incidents))
+    losses += [_loss("own end", end.process, end.at_s - 1.0, end.at_s, incidents) for end in ends]
     for word in lost:
         losses.append(_loss("lost lease", word.process, word.at_s - lease_s, word.at_s, incidents))
     return sorted(losses, key=lambda loss: loss.at_s)
+
+
+def excused(end: OwnEnd, incidents: Sequence[Incident]) -> bool:
+    """A process may give up its start where its disk is full: it cannot even say that it is up."""
+    return any(
+        each.kind is Kind.FULL and each.process == end.process and each.begun_s <= end.at_s <= each.ended_s + 2.0
+        for each in incidents
+    )
 
 
 def _loss(why: str, process: str, at_s: float, until_s: float, incidents: Sequence[Incident]) -> Loss:
