@@ -19,6 +19,8 @@ from batchrouter.domain.shard import (
     Beat,
     Claim,
     Duty,
+    Fold,
+    FoldWork,
     LaneKey,
     LaneMode,
     Plan,
@@ -337,6 +339,20 @@ class Scene:
         assert self.finish(worker, duty)
         return self.batch(batch_id)
 
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    def foldable(self, limit: int = 1000) -> list[FoldWork]:
+        """What may be folded now, left for others to take."""
+        return self.ledger.take_folds(self.now, self.now, 1, limit)
+
+    def folded(self, batch_id: str, range_no: int, output: str | None, error: str | None = None, at: int = 0) -> bool:
+        fold = Fold(
+            range_no=range_no,
+            output=None if output is None else (output, at),
+            error=None if error is None else (error, at),
+        )
+        return self.ledger.folded(batch_id, [fold])
+
     # --- comparing ------------------------------------------------------------------------------------------------
 
     def picture(self, batch_id: str) -> tuple[object, ...]:
@@ -348,5 +364,5 @@ class Scene:
             tuple(self.catalog.lane_shares(batch_id)),
             tuple(group for group in self.ledger.waiting(self.now) if group.batch_id == batch_id),
             tuple(self.ledger.segments(batch_id, range(1, 100))),
-            tuple(self.ledger.foldable(1000)),
+            tuple(self.foldable()),
         )

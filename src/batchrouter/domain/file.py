@@ -80,7 +80,8 @@ class SegmentRef:
 class RangeSpan:
     """One range's part of an output or error file, in input order.
 
-    `run_key` names the folded run, where there is one (None with `length` 0 means an empty part); before folding
+    `run_key` names the folded run that has it, from its byte `run_at`, where there is one (None with `length` 0 means
+    an empty part); before folding
     the part is made from `segment_seqs`, whose rows `Catalog.segments` tells.
     """
 
@@ -90,3 +91,4 @@ class RangeSpan:
     length: int
     run_key: str | None
     segment_seqs: tuple[int, ...]
+    run_at: int = 0

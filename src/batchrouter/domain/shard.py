@@ -240,3 +240,24 @@ class FoldWork:
     first_line: int
     lines: int
     segment_seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Where a range's parts of the two files are from now on: the key of a run, and the byte of it at which the part
+    begins. None where the range adds nothing to that file."""
+
+    range_no: int
+    output: tuple[str, int] | None
+    error: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What there is to do for a worker at this moment. `waiting` as `Ledger.waiting` tells it; `duties`, `jobs` and
+    `folds`: whether `take_duties`, `take_jobs` and `take_folds` would find something."""
+
+    waiting: tuple[WaitingGroup, ...] = ()
+    duties: bool = False
+    jobs: bool = False
+    folds: bool = False

@@ -99,7 +99,7 @@ class Dispatcher:
         self.strays = Strays(ledger, calls, worker)
         self.strays.knows.append(self._knows)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
-        self.lanes = Runners(LaneRows(ledger, calls), clock, upstreams, self._make, hungry)
+        self.lanes = Runners(LaneRows(ledger, calls, clock), clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
@@ -125,15 +125,17 @@ class Dispatcher:
 
     # --- claiming ---------------------------------------------------------------------------------------------------
 
-    async def claim(self) -> int:
-        """One round: claim shards for every lane that has room. Returns how many were claimed."""
+    async def claim(self, groups: Sequence[WaitingGroup] | None = None) -> int:
+        """One round: claim shards for every lane that has room. Returns how many were claimed. `groups` is what waits,
+        if that is known."""
         if not self.may_send():
             return 0
         await self._give_back()
         await self.strays.give_back()
         now_ms, now_s = self._clock.unix_ms(), self._clock.mono_s()
         self._set_aside = {batch_id: until_s for batch_id, until_s in self._set_aside.items() if until_s > now_s}
-        groups = await self._calls.read(self._ledger.waiting, now_ms)
+        if groups is None:
+            groups = await self._calls.read(self._ledger.waiting, now_ms)
         for batch in self._batches.values():
             batch.waiting = 0
         by_lane: dict[int, list[WaitingGroup]] = {}
@@ -160,7 +162,7 @@ class Dispatcher:
         waiting = [group for group in waiting if not runner.holds_back(group.batch_id)]
         if runner.gives_up():
             return await self._claim_to_move(runner, waiting)
-        room = max(0, runner.appetite())
+        room = max(0, runner.appetite(sum(group.lines for group in waiting)))
         if runner.pool.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
             # What a slow lane has at hand may last for hours; a newcomer must not wait for the end of it.
             room = max(room, 1)

@@ -1,72 +1,89 @@
-"""Folding: the records of a finished range, which lie scattered over segments, become one input-ordered run per file.
+"""Folding: the records of finished ranges, which lie scattered over segments, become input-ordered runs.
 
-In the background, and only for speed of download: the bytes of a file never depend on it.
+In the background, and only for speed of download: the bytes of a file never depend on it. Neighbouring ranges share a
+run, one for each file, so that an object store gets few and large objects.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.folding import Piece, Want, select
 from batchrouter.domain.outcome import TAIL_SIZE, records_span
-from batchrouter.domain.shard import FoldWork
+from batchrouter.domain.shard import Fold, FoldWork
 from batchrouter.errors import BatchRouterError
-from batchrouter.ports.blobs import Blobs
+from batchrouter.ports.blobs import Blobs, BlobWriter
 from batchrouter.ports.calls import Calls
-from batchrouter.ports.clock import Chance
+from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
+TOGETHER = 8
+"""Ranges that are folded at a time. A batch in progress waits until it has so many."""
+TAKEN_MS = 120_000
+"""How long nobody else folds what was taken: whoever took it may have died, or may find the bytes' place away."""
 GROUP_BYTES = 1024 * 1024
 """Lines are gathered from their segments in groups of at most this size; a longer line passes alone."""
 
 
 class Folder:
-    def __init__(self, ledger: Ledger, calls: Calls, blobs: Blobs, chance: Chance) -> None:
+    def __init__(self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, chance: Chance) -> None:
         self._ledger = ledger
         self._calls = calls
         self._blobs = blobs
+        self._clock = clock
         self._chance = chance
 
-    async def run_once(self, limit: int = 8) -> int:
-        """Fold up to `limit` ranges; returns how many were."""
-        work = await self._calls.read(self._ledger.foldable, limit)
+    async def run_once(self) -> int:
+        """Fold up to `TOGETHER` ranges; returns how many were."""
+        now_ms = self._clock.unix_ms()
+        work = await self._calls.write(self._ledger.take_folds, now_ms, now_ms + TAKEN_MS, TOGETHER, TOGETHER)
         done = 0
-        for each in work:
+        for batch_id, ranges in groupby(work, lambda each: each.batch_id):
             try:
-                done += await self._fold(each)
-            except BatchRouterError as error:  # only this range stays as it is, and can be read as well
-                log.error("range %d of %s could not be folded: %s", each.range_no, each.batch_id, error)
+                done += await self._fold(batch_id, list(ranges))
+            except BatchRouterError as error:  # only these stay as they are, and can be read as well
+                log.error("ranges of %s could not be folded: %s", batch_id, error)
         return done
 
-    async def _fold(self, work: FoldWork) -> bool:
-        refs = await self._calls.read(self._ledger.segments, work.batch_id, work.segment_seqs)
-        records = [await self._records(ref) for ref in refs]
-        keys: list[str | None] = []
-        wants: tuple[Want, Want] = ("output", "error")
-        for want in wants:
-            slices = select(work.first_line, work.lines, list(zip(refs, records, strict=True)), want)
-            if not slices:
-                keys.append(None)
-                continue
-            # The chance part: a run that another worker wrote meanwhile is never overwritten.
-            key = f"runs/{work.batch_id}/{work.range_no:06d}-{want}-{self._chance.hex(8)}"
-            writer = await self._blobs.create(key)
-            try:
-                for group in _groups(slices):
-                    await writer.write(b"".join(await self._bytes(refs, group)))
-                await writer.commit()
-            except BaseException:
-                await writer.abort()
-                raise
-            keys.append(key)
-        folded = await self._calls.write(self._ledger.folded, work.batch_id, work.range_no, keys[0], keys[1])
-        if not folded:
-            await self._blobs.delete([key for key in keys if key is not None])
-        return folded
+    async def _fold(self, batch_id: str, work: Sequence[FoldWork]) -> int:
+        seqs = sorted({seq for each in work for seq in each.segment_seqs})
+        refs = {ref.seq: ref for ref in await self._calls.read(self._ledger.segments, batch_id, seqs)}
+        records = {seq: await self._records(ref) for seq, ref in refs.items()}
+        runs = {want: _Run(self._blobs, self._key(batch_id, work[0], want)) for want in _WANTS}
+        folds = []
+        try:
+            for each in work:
+                segments = [(refs[seq], records[seq]) for seq in each.segment_seqs if seq in refs]
+                at = {want: await self._add(runs[want], each, segments, want) for want in _WANTS}
+                folds.append(Fold(range_no=each.range_no, output=at["output"], error=at["error"]))
+            for run in runs.values():
+                await run.commit()
+        except BaseException:
+            for run in runs.values():
+                await run.abort()
+            raise
+        if await self._calls.write(self._ledger.folded, batch_id, folds):
+            return len(folds)
+        await self._blobs.delete([run.key for run in runs.values() if run.size])
+        return 0
+
+    def _key(self, batch_id: str, first: FoldWork, want: Want) -> str:
+        """The chance part: a run that another worker wrote meanwhile is never overwritten."""
+        return f"runs/{batch_id}/{first.range_no:06d}-{want}-{self._chance.hex(8)}"
+
+    async def _add(
+        self, run: _Run, work: FoldWork, segments: Sequence[tuple[SegmentRef, bytes]], want: Want
+    ) -> tuple[str, int] | None:
+        """The range's part of one file goes to the end of the run; returns where that is."""
+        at = run.size
+        for group in _groups(select(work.first_line, work.lines, segments, want)):
+            await run.write(b"".join(await self._bytes([ref for ref, _ in segments], group)))
+        return (run.key, at) if run.size > at else None
 
     async def _records(self, ref: SegmentRef) -> bytes:
         if ref.data is not None:
@@ -76,7 +93,7 @@ class Folder:
         end = await self._blobs.read(ref.blob_key, ref.length - TAIL_SIZE, TAIL_SIZE)
         return await self._blobs.read(ref.blob_key, *records_span(ref.length, end))
 
-    async def _bytes(self, refs: list[SegmentRef], slices: list[Piece]) -> list[bytes]:
+    async def _bytes(self, refs: Sequence[SegmentRef], slices: list[Piece]) -> list[bytes]:
         """The slices' bytes in order; those of one segment are read together."""
         found: dict[int, bytes] = {}
         by_segment: dict[int, list[int]] = {}
@@ -92,6 +109,33 @@ class Folder:
                 pieces = await self._blobs.read_many(ref.blob_key, spans)
             found.update(zip(numbers, pieces, strict=True))
         return [found[number] for number in range(len(slices))]
+
+
+_WANTS: tuple[Want, Want] = ("output", "error")
+
+
+class _Run:
+    """A blob that is begun with its first byte: one that would be empty is never made."""
+
+    def __init__(self, blobs: Blobs, key: str) -> None:
+        self.key = key
+        self.size = 0
+        self._blobs = blobs
+        self._writer: BlobWriter | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self._writer is None:
+            self._writer = await self._blobs.create(self.key)
+        await self._writer.write(data)
+        self.size += len(data)
+
+    async def commit(self) -> None:
+        if self._writer is not None:
+            await self._writer.commit()
+
+    async def abort(self) -> None:
+        if self._writer is not None:
+            await self._writer.abort()
 
 
 def _groups(slices: Sequence[Piece]) -> Iterator[list[Piece]]:

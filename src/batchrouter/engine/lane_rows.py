@@ -8,17 +8,22 @@ from dataclasses import replace
 
 from batchrouter.domain.shard import Lane, LaneMode
 from batchrouter.ports.calls import Calls
+from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
+LIMIT_EVERY_S = 10.0
+
 
 class LaneRows:
-    def __init__(self, ledger: Ledger, calls: Calls) -> None:
+    def __init__(self, ledger: Ledger, calls: Calls, clock: Clock) -> None:
+        self._clock = clock
         self._ledger = ledger
         self._calls = calls
         self._rows: dict[int, Lane] = {}
         self._noted: dict[int, Lane] = {}
+        self._noted_s: dict[int, float] = {}
 
     async def of(self, lane_ids: Collection[int]) -> dict[int, Lane]:
         """The rows of these lanes, read again only when one is unknown. A row's state and limit may be old."""
@@ -28,13 +33,22 @@ class LaneRows:
 
     async def note(self, lanes: Sequence[Lane]) -> int:
         """Write down what changed since the last time; returns how many rows did."""
-        changed = [lane for lane in lanes if _differs(lane, self._noted.get(lane.id))]
+        now_s = self._clock.mono_s()
+        changed = [lane for lane in lanes if self._is_news(lane, now_s)]
         if changed:
             await self._calls.write(self._ledger.note_lanes, changed)
             for lane in changed:
                 _tell(lane, self._noted.get(lane.id))
                 self._noted[lane.id] = lane
+                self._noted_s[lane.id] = now_s
         return len(changed)
+
+    def _is_news(self, lane: Lane, now_s: float) -> bool:
+        """A limit that is still being learnt changes each second; people and the next start can wait for it."""
+        noted = self._noted.get(lane.id)
+        if noted is not None and now_s - self._noted_s[lane.id] < LIMIT_EVERY_S:
+            lane = replace(lane, limit=noted.limit)
+        return _differs(lane, noted)
 
 
 def _differs(lane: Lane, noted: Lane | None) -> bool:

@@ -40,8 +40,11 @@ from batchrouter.ports.clock import Chance, Clock, Timer
 log = logging.getLogger(__name__)
 
 LOAD_AGAIN_S = 1.0
-KEEP_S = 0.3
-"""Claimed work that a lane keeps at hand: what it sends in this time, so that claiming never holds up sending."""
+KEEP_S, KEEP_MOST_S = 0.3, 6.0
+"""Claimed work that a lane keeps at hand: at least what it sends in the first time, so that claiming never holds up
+sending; and up to the second, so that it is seldom asked for, where much more waits than that."""
+REST_PART = 8
+"""What waits is left to others but for this part, so that all workers end a batch together."""
 
 
 class LaneRunner:
@@ -136,12 +139,18 @@ class LaneRunner:
     def retrying(self) -> int:
         return len(self._later)
 
-    def appetite(self) -> int:
-        """How many more lines the lane would like to have claimed."""
+    def appetite(self, waiting: int = 0) -> int:
+        """How many more lines the lane would like to have claimed, of so many that wait."""
         at_hand = self.loader.at_hand
         if not self.pool.open:
             return 1 - at_hand - len(self._flying)
-        return max(2 * self.pool.limit, int(self._rate.a_second * KEEP_S)) - at_hand
+        least, most = (
+            max(2 * self.pool.limit, int(self._rate.a_second * KEEP_S)),
+            int(self._rate.a_second * KEEP_MOST_S),
+        )
+        if at_hand < most // 2:
+            least = max(least, min(most, waiting // REST_PART))
+        return least - at_hand
 
     def loads(self) -> dict[str, tuple[int, int]]:
         """(in flight, retrying) by batch."""

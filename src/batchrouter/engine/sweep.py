@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 ORPHAN_AGE_MS = 24 * 3_600_000
 """Blobs that no row names are what a crash left between bytes and row. A day, because the slowest upload is shorter."""
+ORPHANS_EVERY_MS = 3_600_000
 
 
 class Sweeper:
@@ -23,19 +24,20 @@ class Sweeper:
         self._clock = clock
         self._linger_ms = linger_ms
 
-    async def run_once(self) -> int:
-        """Delete what is due; returns how many blobs went."""
+    async def run_once(self, *, orphans: bool = True) -> int:
+        """Delete what is due; returns how many blobs went. `orphans`: also look through all blobs for those that nobody
+        names, which a bucket is asked for page by page."""
         gone = 0
         while keys := await self._calls.write(self._ledger.sweep, self._clock.unix_ms(), self._linger_ms):
             await self._blobs.delete(keys)
             await self._calls.write(self._ledger.forget, keys)
             gone += len(keys)
-        aged = await self._blobs.aged(self._clock.unix_ms() - ORPHAN_AGE_MS)
+        aged = await self._blobs.aged(self._clock.unix_ms() - ORPHAN_AGE_MS) if orphans else []
         if aged:
             known = await self._calls.read(self._ledger.known, aged)
-            orphans = [key for key in aged if key not in known]
-            await self._blobs.delete(orphans)
-            gone += len(orphans)
+            lost = [key for key in aged if key not in known]
+            await self._blobs.delete(lost)
+            gone += len(lost)
         if gone:
             log.info("swept %d blobs", gone)
         return gone

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
-from batchrouter.domain.shard import Beat, Duty, Rejection
+from batchrouter.domain.shard import Beat, Duty, Rejection, WaitingGroup
 from batchrouter.engine.adopt import PATIENCE_S, Adopter
 from batchrouter.engine.closing import Closer
 from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.fault import told
-from batchrouter.engine.fold import Folder
+from batchrouter.engine.fold import TOGETHER, Folder
 from batchrouter.engine.ingest import decide
 from batchrouter.engine.jobs.loop import NativeJobs
 from batchrouter.engine.jobs.tools import JobTools
@@ -26,7 +26,7 @@ from batchrouter.engine.leases import Lease
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
-from batchrouter.engine.sweep import Sweeper
+from batchrouter.engine.sweep import ORPHANS_EVERY_MS, Sweeper
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StaleLease, StoreError
 from batchrouter.input import Inputs
@@ -43,9 +43,7 @@ log = logging.getLogger(__name__)
 DUTIES_AT_ONCE = 16
 FAULT_WAIT_S = 1.0
 AWAIT_S = 1.0
-FOLDS_BESIDE, FOLDS_ALONE = 2, 8
-"""Ranges folded in one round, while batches run here and while none does. Beside a lane that sends 1,000 lines a
-second, two a second keep up; faster ones are folded behind."""
+TICK_S = 1.0
 
 
 class Worker:
@@ -80,6 +78,10 @@ class Worker:
         self._claim_now = asyncio.Event()
         self._duty_now = asyncio.Event()
         self._job_now = asyncio.Event()
+        self._fold_now = asyncio.Event()
+        self._look_now = asyncio.Event()
+        self._waiting: Sequence[WaitingGroup] | None = None
+        """What the last look found, until a round of claims was made of it."""
         self._tasks: list[asyncio.Task[None]] = []
         self._failing: set[str] = set()
         self._under_way: dict[str, asyncio.Task[bool]] = {}
@@ -143,7 +145,7 @@ class Worker:
             on_moved=self._claim_now.set,
             on_ended=self._on_job_ended,
         )
-        self.folder = Folder(self._ledger, self._calls, self._blobs, self._chance)
+        self.folder = Folder(self._ledger, self._calls, self._blobs, self._clock, self._chance)
         self.sweeper = Sweeper(self._ledger, self._calls, self._blobs, self._clock, self._settings.linger_ms)
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -169,15 +171,15 @@ class Worker:
         await self.adopt()
         await self.enlist()
         self._lease.start()
-        every_s = self._settings.poll_s
         self._tasks = [
             asyncio.create_task(self._listen(), name="listen"),
-            self._loop_of("duties", self._duty_now, every_s, self._all_duties),
-            self._loop_of("claims", self._claim_now, every_s, self.claims_once),
-            self._loop_of("jobs", self._job_now, every_s, self._all_jobs),
-            self._loop_of("folds", asyncio.Event(), every_s, self._all_folds),
+            self._loop_of("look", self._look_now, self._settings.poll_s, self.look),
+            self._loop_of("duties", self._duty_now, None, self._all_duties),
+            self._loop_of("claims", self._claim_now, None, self.claims_once),
+            self._loop_of("jobs", self._job_now, None, self._all_jobs),
+            self._loop_of("folds", self._fold_now, None, self._all_folds),
             self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
-            self._loop_of("ticks", asyncio.Event(), min(1.0, every_s), self.tick),
+            self._loop_of("ticks", asyncio.Event(), TICK_S, self.tick),
         ]
 
     async def stop(self, grace_s: float) -> None:
@@ -300,11 +302,28 @@ class Worker:
             log.info("%s failed: its file has %d errors", duty.batch_id, len(decision.errors))
         else:
             log.info("%s is planned: %d lines", duty.batch_id, decision.total)
+            self._wake.hint()  # there is work for the others too
             self._job_now.set()
         return True
 
+    async def look(self) -> int:
+        """See what there is to do, and hint at it to those who do it; returns how many were."""
+        outlook = await self._calls.read(self._ledger.outlook, self.id, self._clock.unix_ms(), TOGETHER)
+        wants = (
+            (self._duty_now, outlook.duties),
+            (self._job_now, outlook.jobs or await self.jobs.wants(outlook.waiting)),
+            (self._fold_now, outlook.folds),
+        )
+        self._waiting = outlook.waiting
+        self._claim_now.set()  # also where nothing waits, which lanes should know
+        for hint, wanted in wants:
+            if wanted:
+                hint.set()
+        return sum(wanted for _, wanted in wants)
+
     async def claims_once(self) -> int:
-        return await self.dispatcher.claim()
+        waiting, self._waiting = self._waiting, None
+        return await self.dispatcher.claim(waiting)
 
     async def jobs_once(self) -> int:
         """One round of native jobs, to its end; returns how much was done."""
@@ -331,31 +350,38 @@ class Worker:
             self._duty_now.set()
 
     async def _all_folds(self) -> int:
-        """A few ranges a round beside batches that run, because sending goes first; the rest when none does."""
+        """One round a look beside batches that run, because sending goes first; all that there is when none does."""
         total = 0
-        while done := await self.folder.run_once(FOLDS_BESIDE if self.dispatcher.busy else FOLDS_ALONE):
+        while done := await self.folder.run_once():
             total += done
             if self.dispatcher.busy:
                 break
         return total
 
     async def _sweep(self) -> int:
-        return await self.sweeper.run_once()
+        """One worker for all; and seldom what has to list all blobs."""
+        now_ms, every_ms = self._clock.unix_ms(), int(self._settings.sweep_every_s * 1000)
+        if not await self._calls.write(self._ledger.turn, "sweep", now_ms, every_ms * 9 // 10):
+            return 0
+        orphans = await self._calls.write(self._ledger.turn, "orphans", now_ms, ORPHANS_EVERY_MS)
+        return await self.sweeper.run_once(orphans=orphans)
 
     async def _listen(self) -> None:
-        """Hints: a batch was made or cancelled, or another worker stopped and gave its lines back."""
+        """Hints of other processes, and of people: a batch was made or cancelled, lines are free."""
         while True:
             if await self._wake.wait(60.0):
-                self._duty_now.set()
-                self._claim_now.set()
+                self._look_now.set()
 
     def _loop_of(
-        self, name: str, now: asyncio.Event, every_s: float, run: Callable[[], Awaitable[int]]
+        self, name: str, now: asyncio.Event, every_s: float | None, run: Callable[[], Awaitable[int]]
     ) -> asyncio.Task[None]:
         return asyncio.create_task(self._repeat(name, now, every_s, run), name=name)
 
-    async def _repeat(self, name: str, now: asyncio.Event, every_s: float, run: Callable[[], Awaitable[int]]) -> None:
-        """Run, then wait for a hint or for `every_s`. A fault is told and tried again; it never ends the loop."""
+    async def _repeat(
+        self, name: str, now: asyncio.Event, every_s: float | None, run: Callable[[], Awaitable[int]]
+    ) -> None:
+        """Run, then wait for a hint, or for `every_s` where there is one. A fault is told and never ends the loop; what
+        could not be done is seen again by the next look."""
         while True:
             now.clear()
             try:
@@ -363,11 +389,12 @@ class Worker:
             except Exception as error:
                 log.error("%s: %s", name, told(error))
                 await self._clock.sleep(FAULT_WAIT_S)
+            timer = None if every_s is None else self._clock.call_at(self._clock.mono_s() + every_s, now.set)
             try:
-                async with asyncio.timeout(every_s):
-                    await now.wait()
-            except TimeoutError:
-                pass
+                await now.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 

@@ -17,11 +17,13 @@ from batchrouter.domain.shard import (
     Beat,
     Claim,
     Duty,
+    Fold,
     FoldWork,
     Lane,
     LaneKey,
     Load,
     Move,
+    Outlook,
     Plan,
     Range,
     Rejection,
@@ -55,6 +57,15 @@ class Ledger(Protocol):
     def resign(self, worker: str) -> None:
         """Give back everything: shards free with epochs raised, duties free, loads and demands gone. A repeat changes
         nothing."""
+        ...
+
+    def outlook(self, worker: str, now_ms: int, folds_least: int) -> Outlook:
+        """What there is to do, told by one read, so that the verbs that take it need not be tried."""
+        ...
+
+    def turn(self, name: str, now_ms: int, for_ms: int) -> bool:
+        """Whether it is the caller's turn to do, for all workers, what this name means; then nobody else's for
+        `for_ms`."""
         ...
 
     # --- duties: one step of one batch ----------------------------------------------------------------------------
@@ -129,17 +140,19 @@ class Ledger(Protocol):
 
     # --- folding --------------------------------------------------------------------------------------------------
 
-    def foldable(self, limit: int) -> list[FoldWork]:
-        """Ranges with every line done and no run yet, oldest batch first."""
+    def take_folds(self, now_ms: int, until_ms: int, least: int, limit: int) -> list[FoldWork]:
+        """Up to `limit` ranges with every line done and no run yet, oldest batch first, ascending; nobody else is told
+        of them before `until_ms`. Of a batch that is in progress only if it has `least` of them, because neighbours
+        that are folded together share a run."""
         ...
 
     def segments(self, batch_id: str, seqs: Sequence[int]) -> list[SegmentRef]:
         """The named segments, in the order asked; those that are gone are left out."""
         ...
 
-    def folded(self, batch_id: str, range_no: int, output_key: str | None, error_key: str | None) -> bool:
-        """Name the range's runs (None where it adds nothing to that file). When the batch's last range is folded the
-        inline bytes of its segments are dropped. False: it was folded already, or is gone."""
+    def folded(self, batch_id: str, folds: Sequence[Fold]) -> bool:
+        """Name the runs of these ranges, of all or none. When the batch's last range is folded the inline bytes of its
+        segments are dropped. False: one of them was folded already, has lines left to do, or is gone."""
         ...
 
     # --- lanes ----------------------------------------------------------------------------------------------------

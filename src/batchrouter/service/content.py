@@ -61,7 +61,7 @@ class Content:
                 return
         if span.run_key is None:
             raise StoreError(f"range {span.range_no} of {self.file.id} has neither a run nor its segments")
-        async for piece in self._blobs.stream(span.run_key, offset, length):
+        async for piece in self._blobs.stream(span.run_key, span.run_at + offset, length):
             yield piece
 
     async def _segments(self, span: RangeSpan) -> list[tuple[SegmentRef, bytes]] | None:

@@ -6,7 +6,7 @@ from batchrouter.domain.batch import Batch, BatchError
 from batchrouter.domain.file import File, FileRole
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.outcome import Outcome, Record, pack, tail
-from batchrouter.domain.shard import Duty, LaneKey, Plan, PlannedShard, Range, Rejection, SegmentDraft
+from batchrouter.domain.shard import Duty, Fold, LaneKey, Plan, PlannedShard, Range, Rejection, SegmentDraft
 from tests.acceptance.api.rig import Rig
 
 WORKER = "worker-1"
@@ -104,17 +104,18 @@ class Hand:
 
     def fold(self) -> None:
         """Write the runs of every range, as the engine's fold would."""
-        for work in self.ledger.foldable(100):
+        for work in self.ledger.take_folds(self.now, self.now, 1, 100):
             if work.batch_id != self.batch_id:
                 continue
             numbers = range(work.first_line, work.first_line + work.lines)
-            keys = []
+            runs: list[tuple[str, int] | None] = []
             for success in (True, False):
                 data = b"".join(line(number) for number in numbers if succeeded(number) is success)
                 key = f"runs/{self.batch_id}/{work.range_no}-{success}"
                 self.rig.run(self.rig.blobs.put(key, [data]))
-                keys.append(key if data else None)
-            assert self.ledger.folded(self.batch_id, work.range_no, *keys)
+                runs.append((key, 0) if data else None)
+            fold = Fold(range_no=work.range_no, output=runs[0], error=runs[1])
+            assert self.ledger.folded(self.batch_id, [fold])
 
     def end(self, event: BatchEvent | None) -> None:
         """Close by `event` (None: a person cancelled), seal and finish with both files."""

@@ -26,7 +26,7 @@ def finished(scene: Scene) -> None:
     draft = draft_of("b1", [record(first, 0), record(first, 1, Outcome.FAILED)], data=None, blob_key="b1/w1/1")
     scene.ledger.settle(worker, draft, scene.now)
     scene.settle(worker, "b1", [record(second, 0)])
-    assert scene.ledger.folded("b1", 0, "b1/run/0.out", "b1/run/0.err")
+    assert scene.folded("b1", 0, "b1/run/0.out", "b1/run/0.err")
     scene.end(worker, "b1", BatchEvent.COMPLETE)
 
 
@@ -118,13 +118,13 @@ def test_a_running_download_is_not_cut(scene: Scene) -> None:
 def test_what_is_gone_is_not_folded(scene: Scene) -> None:
     """Folding a range of a batch whose files are deleted would make bytes that nobody needs."""
     finished(scene)
-    assert [work.range_no for work in scene.ledger.foldable(10)] == [1]
+    assert [work.range_no for work in scene.foldable(10)] == [1]
     for role in ("output", "error"):
         scene.catalog.delete_file(TENANT, f"b1.{role}", scene.now)
     sweep(scene)
     sweep(scene)
-    assert scene.ledger.foldable(10) == []
-    assert not scene.ledger.folded("b1", 1, "b1/run/1.out", None)
+    assert scene.foldable(10) == []
+    assert not scene.folded("b1", 1, "b1/run/1.out", None)
 
 
 def test_known_keys_are_those_that_a_row_names(scene: Scene) -> None:

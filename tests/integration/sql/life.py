@@ -17,7 +17,7 @@ from batchrouter.domain.batch import NewBatch
 from batchrouter.domain.file import File, FileRole
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.outcome import RECORD, Outcome
-from batchrouter.domain.shard import Claim, Duty, LaneKey, LaneMode, Load, Move, SegmentDraft
+from batchrouter.domain.shard import Claim, Duty, Fold, LaneKey, LaneMode, Load, Move, SegmentDraft
 from batchrouter.domain.tenant import Tenant
 from batchrouter.errors import BatchRouterError
 from tests.conformance.scene import REFUSAL, START_MS, a_plan, draft_of, gap_records, record
@@ -32,6 +32,10 @@ def comparable(verb: str, told: Any) -> Any:
     match verb:
         case "waiting" | "sweep":
             return sorted(told, key=repr)
+        case "beat":
+            return replace(told, peers=tuple(sorted(told.peers, key=lambda peer: peer.worker)))
+        case "outlook":
+            return replace(told, waiting=tuple(sorted(told.waiting, key=repr)))
         case "move":
             return [claim if claim.pending else replace(claim, epoch=0) for claim in told]
         case "lane_shares":
@@ -257,11 +261,13 @@ class Life:
     # --- bytes ----------------------------------------------------------------------------------------------------
 
     def fold(self) -> None:
-        for work in self.ledger("foldable", 3):
-            keys = [self.chance.choice([None, f"run{self.number()}"]) for _ in range(2)]
-            self.ledger("folded", work.batch_id, work.range_no, *keys)
+        until_ms = self.now + self.chance.choice([0, 1000])
+        for work in self.ledger("take_folds", self.now, until_ms, self.chance.randint(1, 2), 3):
+            output, error = (self.chance.choice([None, (f"run{self.number()}", self.made)]) for _ in range(2))
+            fold = Fold(range_no=work.range_no, output=output, error=error)
+            self.ledger("folded", work.batch_id, [fold])
             if self.likely(0.2):
-                self.ledger("folded", work.batch_id, work.range_no, None, None)
+                self.ledger("folded", work.batch_id, [fold])
 
     def sweep(self) -> None:
         keys = self.ledger("sweep", self.now, self.chance.choice([0, 1_000, 3_600_000]))
@@ -292,7 +298,8 @@ class Life:
                 self.catalog("manifest", file, -1, 10)
         names = ("blob{}", "index{}", "segment{}", "run{}")
         self.ledger("known", [name.format(number) for number in range(self.made + 1) for name in names])
-        self.ledger("foldable", 100)
+        for worker in self.workers:
+            self.ledger("outlook", worker, self.now, 2)
         tenant, batch_id = self.chance.choice(self.batches) if self.batches else ("t1", "b0")
         limit = self.chance.choice([1, 3, 1000])
         self.catalog("batches", tenant, after=self.chance.choice([None, batch_id]), limit=limit)

@@ -64,7 +64,8 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
     "enqueued": (lambda it: it.jobs.enqueued(1), {"jobs_of_lane"}),
     "jobs": (lambda it: it.catalog.jobs("n1"), {"jobs_of_batch"}),
     "lane_shares": (lambda it: it.catalog.lane_shares("n1"), set()),
-    "foldable": (lambda it: it.ledger.foldable(10), {"ranges_to_fold"}),
+    "take_folds": (lambda it: it.ledger.take_folds(it.now, it.now, 1, 10), {"ranges_to_fold"}),
+    "outlook": (lambda it: it.ledger.outlook("w1", it.now, 8), {"ranges_to_fold", "shards_free", "jobs_due"}),
     "sweep": (
         lambda it: it.ledger.sweep(it.now + 2 * WINDOW_MS, 0),
         {"files_to_release", "files_expiring", "batches_to_purge", "uploads_expiring"},

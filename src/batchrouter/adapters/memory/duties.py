@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from batchrouter.adapters.memory.folding import to_fold
+from batchrouter.adapters.memory.shards import waiting_groups
 from batchrouter.adapters.memory.state import BatchRow, Part, RangeRow, atomic
 from batchrouter.domain.file import File
 from batchrouter.domain.lifecycle import FINISH, BatchEvent, BatchState
-from batchrouter.domain.shard import Duty, Plan, Range, Rejection
+from batchrouter.domain.shard import Duty, Outlook, Plan, Range, Rejection
 from batchrouter.errors import StoreError
 
 CLOSING = frozenset({BatchState.FINALIZING, BatchState.CANCELLING})
@@ -29,6 +31,19 @@ class Duties(Part):
             row.duty_owner = worker
             row.duty_epoch += 1
         return [told(row, len(self._state.open_jobs(row.batch.id))) for row in rows]
+
+    @atomic
+    def outlook(self, worker: str, now_ms: int, folds_least: int) -> Outlook:
+        rows = self._state.batches.values()
+        return Outlook(
+            waiting=tuple(waiting_groups(self._state)),
+            duties=any(row.duty_owner in (None, worker) and needs_step(row, now_ms) for row in rows),
+            jobs=any(
+                each.open and each.duty_owner in (None, worker) and each.job.next_ms <= now_ms
+                for each in self._state.jobs.values()
+            ),
+            folds=any(to_fold(row, now_ms, folds_least) for row in rows),
+        )
 
     @atomic
     def plan(self, worker: str, duty: Duty, decision: Plan | Rejection, now_ms: int) -> bool:

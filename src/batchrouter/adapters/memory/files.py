@@ -58,13 +58,15 @@ class Files(Part):
         spans = []
         for range_no in sorted(no for no in row.ranges if no > after)[:limit]:
             home = row.ranges[range_no]
+            run = home.output if output else home.error
             spans.append(
                 RangeSpan(
                     range_no=range_no,
                     first_line=home.range.first_line,
                     lines=home.range.lines,
                     length=home.range.output_bytes if output else home.range.error_bytes,
-                    run_key=home.output_key if output else home.error_key,
+                    run_key=None if run is None else run[0],
+                    run_at=0 if run is None else run[1],
                     segment_seqs=home.range.segment_seqs,
                 )
             )

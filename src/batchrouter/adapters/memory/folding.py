@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batchrouter.adapters.memory.files import as_of, segments_of
-from batchrouter.adapters.memory.state import BatchRow, Part, atomic
+from batchrouter.adapters.memory.state import BatchRow, Part, RangeRow, atomic
 from batchrouter.domain import bitmap
 from batchrouter.domain.file import FileRole, SegmentRef
-from batchrouter.domain.lifecycle import UploadState
-from batchrouter.domain.shard import FoldWork
+from batchrouter.domain.lifecycle import BatchState, UploadState
+from batchrouter.domain.shard import Fold, FoldWork
 
 SWEEP_KEYS_MAX = 1000
 
@@ -19,41 +19,51 @@ class Folding(Part):
     __slots__ = ()
 
     @atomic
-    def foldable(self, limit: int) -> list[FoldWork]:
-        found: list[FoldWork] = []
-        for row in self._state.batches.values():
-            if row.gone_ms is not None:
-                continue
-            for range_no in sorted(row.ranges):
-                home = row.ranges[range_no].range
-                if home.folded or home.done != bitmap.full(home.lines):
-                    continue
-                found.append(
-                    FoldWork(
-                        batch_id=row.batch.id,
-                        range_no=range_no,
-                        first_line=home.first_line,
-                        lines=home.lines,
-                        segment_seqs=home.segment_seqs,
-                    )
-                )
-        return found[:limit]
+    def take_folds(self, now_ms: int, until_ms: int, least: int, limit: int) -> list[FoldWork]:
+        rows = [home for row in self._state.batches.values() for home in to_fold(row, now_ms, least)][:limit]
+        for home in rows:
+            home.fold_until_ms = until_ms
+        return [
+            FoldWork(
+                batch_id=home.range.batch_id,
+                range_no=home.range.range_no,
+                first_line=home.range.first_line,
+                lines=home.range.lines,
+                segment_seqs=home.range.segment_seqs,
+            )
+            for home in rows
+        ]
 
     @atomic
     def segments(self, batch_id: str, seqs: Sequence[int]) -> list[SegmentRef]:
         return segments_of(self, batch_id, seqs)
 
     @atomic
-    def folded(self, batch_id: str, range_no: int, output_key: str | None, error_key: str | None) -> bool:
+    def folded(self, batch_id: str, folds: Sequence[Fold]) -> bool:
         row = self._state.batches.get(batch_id)
-        home = None if row is None else row.ranges.get(range_no)
-        if row is None or home is None or home.range.folded or row.gone_ms is not None:
+        homes = [None if row is None else row.ranges.get(fold.range_no) for fold in folds]
+        if row is None or row.gone_ms is not None or not all(home is not None and _ripe(home) for home in homes):
             return False
-        home.range = replace(home.range, folded=True)
-        home.output_key, home.error_key = output_key, error_key
+        for fold in folds:
+            home = row.ranges[fold.range_no]
+            home.range = replace(home.range, folded=True)
+            home.output, home.error = fold.output, fold.error
         if all(each.range.folded for each in row.ranges.values()):
             row.segments = {seq: replace(segment, data=None) for seq, segment in row.segments.items()}
         return True
+
+
+def to_fold(row: BatchRow, now_ms: int, least: int) -> list[RangeRow]:
+    """As `take_folds` tells them."""
+    if row.gone_ms is not None:
+        return []
+    homes = (row.ranges[range_no] for range_no in sorted(row.ranges))
+    ripe = [home for home in homes if _ripe(home) and home.fold_until_ms <= now_ms]
+    return ripe if len(ripe) >= least or row.batch.state is not BatchState.IN_PROGRESS else []
+
+
+def _ripe(home: RangeRow) -> bool:
+    return not home.range.folded and home.range.done == bitmap.full(home.range.lines)
 
 
 class Sweeping(Part):
@@ -68,6 +78,13 @@ class Sweeping(Part):
             self._note_results(row, now_ms, linger_ms)
         ripe = [key for key, since_ms in self._state.garbage.items() if since_ms <= now_ms - linger_ms]
         return ripe[:SWEEP_KEYS_MAX]
+
+    @atomic
+    def turn(self, name: str, now_ms: int, for_ms: int) -> bool:
+        if self._state.turns.get(name, now_ms) > now_ms:
+            return False
+        self._state.turns[name] = now_ms + for_ms
+        return True
 
     @atomic
     def forget(self, keys: Sequence[str]) -> None:
@@ -110,8 +127,8 @@ class Sweeping(Part):
             for segment in row.segments.values():
                 self._state.note_garbage(segment.blob_key, now_ms)
             for home in row.ranges.values():
-                self._state.note_garbage(home.output_key, now_ms)
-                self._state.note_garbage(home.error_key, now_ms)
+                for key in home.run_keys():
+                    self._state.note_garbage(key, now_ms)
         if row.gone_ms <= now_ms - linger_ms and not self._state.open_jobs(row.batch.id):
             row.segments.clear()
             row.ranges.clear()

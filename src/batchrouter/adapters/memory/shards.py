@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batchrouter.adapters.memory.state import BatchRow, Part, ShardRow, atomic
+from batchrouter.adapters.memory.state import BatchRow, Part, ShardRow, State, atomic
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.outcome import RECORD, unpack
@@ -19,27 +19,7 @@ class Shards(Part):
 
     @atomic
     def waiting(self, now_ms: int) -> list[WaitingGroup]:
-        groups = []
-        for row in self._state.batches.values():
-            if row.batch.state is not BatchState.IN_PROGRESS:
-                continue
-            by_lane: dict[int, list[ShardRow]] = {}
-            for shard in row.shards.values():
-                if shard.open and shard.owner is None:
-                    by_lane.setdefault(shard.lane_id, []).append(shard)
-            groups += [
-                WaitingGroup(
-                    lane_id=lane_id,
-                    batch_id=row.batch.id,
-                    tenant_id=row.batch.tenant_id,
-                    weight=self._state.weight(row.batch.tenant_id),
-                    deadline_ms=row.batch.expires_ms,
-                    shards=len(shards),
-                    lines=sum(row.pending(shard).bit_count() for shard in shards),
-                )
-                for lane_id, shards in by_lane.items()
-            ]
-        return groups
+        return waiting_groups(self._state)
 
     @atomic
     def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
@@ -176,6 +156,30 @@ class Shards(Part):
             max_cost_nano=batch.max_cost_nano,
             cost_nano=batch.cost_nano,
         )
+
+
+def waiting_groups(state: State) -> list[WaitingGroup]:
+    groups = []
+    for row in state.batches.values():
+        if row.batch.state is not BatchState.IN_PROGRESS:
+            continue
+        by_lane: dict[int, list[ShardRow]] = {}
+        for shard in row.shards.values():
+            if shard.open and shard.owner is None:
+                by_lane.setdefault(shard.lane_id, []).append(shard)
+        groups += [
+            WaitingGroup(
+                lane_id=lane_id,
+                batch_id=row.batch.id,
+                tenant_id=row.batch.tenant_id,
+                weight=state.weight(row.batch.tenant_id),
+                deadline_ms=row.batch.expires_ms,
+                shards=len(shards),
+                lines=sum(row.pending(shard).bit_count() for shard in shards),
+            )
+            for lane_id, shards in by_lane.items()
+        ]
+    return groups
 
 
 def fences(row: BatchRow, records: bytes) -> tuple[dict[int, ShardFence], dict[int, RangeFence]]:

@@ -55,8 +55,12 @@ class UploadRow:
 @dataclass(slots=True)
 class RangeRow:
     range: Range
-    output_key: str | None = None
-    error_key: str | None = None
+    output: tuple[str, int] | None = None
+    error: tuple[str, int] | None = None
+    fold_until_ms: int = 0
+
+    def run_keys(self) -> list[str]:
+        return [run[0] for run in (self.output, self.error) if run is not None]
 
 
 @dataclass(slots=True)
@@ -173,6 +177,7 @@ class State:
         self.workers: dict[str, WorkerRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.garbage: dict[str, int] = {}
+        self.turns: dict[str, int] = {}
         self.shard_homes: dict[int, str] = {}  # shard → batch
 
     # --- batches --------------------------------------------------------------------------------------------------
@@ -283,7 +288,7 @@ class State:
                 yield from (row.input_blob_key, row.input_index_key)
             yield from (segment.blob_key for segment in row.segments.values())
             for home in row.ranges.values():
-                yield from (home.output_key, home.error_key)
+                yield from home.run_keys()
 
 
 class Part:

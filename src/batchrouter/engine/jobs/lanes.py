@@ -16,7 +16,7 @@ from batchrouter.ports.ledger import Ledger
 
 class NativeLanes:
     def __init__(self, ledger: Ledger, calls: Calls, clock: Clock, upstreams: Upstreams) -> None:
-        self.rows = LaneRows(ledger, calls)
+        self.rows = LaneRows(ledger, calls, clock)
         self._clock = clock
         self._upstreams = upstreams
         self._lanes: dict[int, NativeLane] = {}

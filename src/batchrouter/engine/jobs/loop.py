@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batchrouter.domain.job import JobDuty
 from batchrouter.domain.job_plan import backoff_s
 from batchrouter.domain.overtaking import FORCE_PART
+from batchrouter.domain.shard import LaneMode, WaitingGroup
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.gather import Gatherer
 from batchrouter.engine.jobs.lanes import NativeLanes
@@ -64,6 +65,11 @@ class NativeJobs:
         self._faults: dict[str, int] = {}
         # Whatever goes wrong, the moment to send lines elsewhere must not be slept through.
         self._fault_max_s = min(FAULT_MAX_S, tools.settings.overtake_margin_s * FORCE_PART / 3)
+
+    async def wants(self, waiting: Sequence[WaitingGroup]) -> bool:
+        """Whether some of what waits is of a lane that is gathered here."""
+        rows = await self.lanes.rows.of({group.lane_id for group in waiting})
+        return any(lane.key.mode is not LaneMode.REALTIME for lane in rows.values())
 
     async def begin(self) -> list[asyncio.Task[int]]:
         """Begin the steps that are due and the gathering of what waits. Each task returns how much it did."""

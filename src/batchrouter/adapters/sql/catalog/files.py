@@ -47,6 +47,8 @@ _SPANS = (
         ranges.c.error_bytes,
         ranges.c.output_run_key,
         ranges.c.error_run_key,
+        ranges.c.output_run_at,
+        ranges.c.error_run_at,
         ranges.c.segment_seqs,
     )
     .join(batches, batches.c.seq == ranges.c.batch_seq)
@@ -119,7 +121,7 @@ def insert_file(tx: sa.Connection, file: File) -> File:
 
 
 def _span_of(row: Row, role: FileRole) -> RangeSpan:
-    range_no, first_line, lines, output_bytes, error_bytes, output_key, error_key, seqs = row
+    range_no, first_line, lines, output_bytes, error_bytes, output_key, error_key, output_at, error_at, seqs = row
     output = role is FileRole.OUTPUT
     return RangeSpan(
         range_no=range_no,
@@ -127,5 +129,6 @@ def _span_of(row: Row, role: FileRole) -> RangeSpan:
         lines=lines,
         length=output_bytes if output else error_bytes,
         run_key=output_key if output else error_key,
+        run_at=output_at if output else error_at,
         segment_seqs=seqs_of(seqs),
     )

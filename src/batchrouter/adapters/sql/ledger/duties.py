@@ -43,16 +43,13 @@ _needs_step = (
     | (batches.c.done == batches.c.total)
     | (batches.c.expires_ms <= param("now"))
 )
-_DUE = (
-    _DUTY.where(
-        batches.c.live == sa.true(),
-        batches.c.duty_owner.is_(None) | (batches.c.duty_owner == param("worker")),
-        _needs_step,
-    )
-    .order_by(batches.c.seq)
-    .limit(param("limit"))
-    .with_for_update(skip_locked=True)
+TO_STEP = (
+    (batches.c.live == sa.true())
+    & (batches.c.duty_owner.is_(None) | (batches.c.duty_owner == param("worker")))
+    & _needs_step
 )
+"""Batches that need a step of `worker` or anybody, at `now`."""
+_DUE = _DUTY.where(TO_STEP).order_by(batches.c.seq).limit(param("limit")).with_for_update(skip_locked=True)
 _TAKE = (
     batches.update()
     .where(batches.c.seq == param("batch"))

@@ -48,16 +48,16 @@ _DUTY_COLUMNS = (
     batches.c.state.label("batch_state"), batches.c.closing, batches.c.sealed, batches.c.endpoint, batches.c.expires_ms,
     batches.c.total, batches.c.done, batches.c.input_blob_key, batches.c.input_index_key,
 )  # fmt: skip
+TO_STEP = (
+    _open & (jobs.c.next_ms <= param("now")) & (jobs.c.duty_owner.is_(None) | (jobs.c.duty_owner == param("worker")))
+)
+"""Jobs whose next step is due at `now`, for `worker` or anybody."""
 _DUE = (
     sa.select(*JOB_COLUMNS, *LANE_COLUMNS, *_DUTY_COLUMNS)
     .select_from(jobs)
     .join(batches, batches.c.seq == jobs.c.batch_seq)
     .join(lanes, lanes.c.id == jobs.c.lane_id)
-    .where(
-        _open,
-        jobs.c.next_ms <= param("now"),
-        jobs.c.duty_owner.is_(None) | (jobs.c.duty_owner == param("worker")),
-    )
+    .where(TO_STEP)
     .order_by(jobs.c.next_ms, jobs.c.seq)
     .limit(param("limit"))
     .with_for_update(skip_locked=True, of=jobs)

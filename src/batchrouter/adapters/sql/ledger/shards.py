@@ -116,19 +116,7 @@ class Shards(Verbs):
     def waiting(self, now_ms: int) -> list[WaitingGroup]:
         """Of batches past their window too, until somebody closes them."""
         with self._db.read() as tx:
-            rows = tx.execute(_WAITING).all()
-        return [
-            WaitingGroup(
-                lane_id=lane_id,
-                batch_id=batch_id,
-                tenant_id=tenant_id,
-                weight=weight,
-                deadline_ms=expires_ms,
-                shards=count,
-                lines=lines,
-            )
-            for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines in rows
-        ]
+            return waiting_groups(tx)
 
     def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
         with self._db.write() as tx:
@@ -180,6 +168,21 @@ class Shards(Verbs):
                     _open_shard(tx, row, lane_id_of(tx, move.lane), leaving)
             claims = {shard_id: _shrink(tx, row, left[shard_id]) for shard_id, row in held.items()}
             return [claims[move.shard_id] for move in moves]
+
+
+def waiting_groups(tx: sa.Connection) -> list[WaitingGroup]:
+    return [
+        WaitingGroup(
+            lane_id=lane_id,
+            batch_id=batch_id,
+            tenant_id=tenant_id,
+            weight=weight,
+            deadline_ms=expires_ms,
+            shards=count,
+            lines=lines,
+        )
+        for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines in tx.execute(_WAITING)
+    ]
 
 
 def _lock(tx: sa.Connection, ids: Iterable[int]) -> list[Row]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.catalog.batches import KEY_HOLDS_MS
 from batchrouter.adapters.sql.catalog.uploads import end_upload
+from batchrouter.adapters.sql.database import upsert
 from batchrouter.adapters.sql.garbage import BLOB_COLUMNS, note_garbage, note_results
 from batchrouter.adapters.sql.rows import Row
 from batchrouter.adapters.sql.schema import (
@@ -24,6 +25,7 @@ from batchrouter.adapters.sql.schema import (
     ranges,
     segments,
     shards,
+    turns,
     uploads,
 )
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
@@ -106,7 +108,20 @@ _KNOWN = [
 ]
 
 
+_turn = upsert(turns)
+_TAKE_TURN = _turn.on_conflict_do_update(
+    index_elements=[turns.c.name],
+    set_={"until_ms": _turn.excluded.until_ms},
+    where=turns.c.until_ms <= param("now"),
+).returning(turns.c.name)
+
+
 class Sweeping(Verbs):
+    def turn(self, name: str, now_ms: int, for_ms: int) -> bool:
+        with self._db.write() as tx:
+            taken = tx.execute(_TAKE_TURN, {"name": name, "until_ms": now_ms + for_ms, "now": now_ms}).first()
+        return taken is not None
+
     def sweep(self, now_ms: int, linger_ms: int) -> list[str]:
         """Call it again at once as long as it returns 1,000 keys, after `forget`."""
         until = now_ms - linger_ms
