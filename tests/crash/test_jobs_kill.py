@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tests.acceptance.flows.two_upstreams import (
     number_of,
     openai_at,
 )
-from tests.crash.sessions import ends_of, sent_twice_within
+from tests.crash.sessions import Pulse, ends_of, sent_twice_within
 from tests.crash.test_moments import wait_for
 from tests.lines import FINAL, counts, finished, output_of, records, upload
 from tests.serving import ServerProcess, running_server
@@ -37,8 +37,9 @@ from tests.serving import ServerProcess, running_server
 PRICES = {"*": {"input": 1, "output": 2, "batch_discount": 0.5}}
 EACH, STALLED = 12, 5
 LINES, KILLS = 480, 8
-WINDOW, LONGER_WINDOW, MARGIN_S, RPM = "26s", "50s", 21, 6000
-"""Jobs are cancelled 21 s before real time must begin, and overtaken by force 4.2 s before."""
+WINDOW, LONGER_WINDOW, MARGIN_S, RPM = "26s", "90s", 21, 6000
+"""Jobs are cancelled 21 s before real time must begin, and overtaken by force 4.2 s before. The longer window is for
+eight starts on a slow machine; it is waited for only where a kill falls into a create."""
 
 STEPS = {
     "openai": {
@@ -74,6 +75,9 @@ class Pair:
     anthropic: SimulatorProcess
     server: ServerProcess
     client: openai.OpenAI
+    pulse: Pulse
+    stalls_ms: list[float] = field(default_factory=lambda: [0.0])
+    """Before each cut; the first is the beginning."""
 
     def of(self, provider: str) -> SimulatorProcess:
         simulator: SimulatorProcess = getattr(self, provider)
@@ -81,6 +85,7 @@ class Pair:
 
     def kill(self, cuts: dict[str, list[int]]) -> None:
         """Kill the server and start it anew; `cuts` learns how far each simulator's log had come."""
+        self.stalls_ms.append(self.pulse.worst_ms())
         self.server.kill()
         for provider in STEPS:
             cuts[provider].append(self.of(provider).stats()["requests"])
@@ -105,8 +110,9 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
                 "mode": "batch",
             },
         }
-        with running_server(tmp_path, config) as server, server.client() as client:
-            yield Pair(one, other, server, client)
+        beating = Pulse(tmp_path / "pulse").beating()
+        with running_server(tmp_path, config) as server, server.client() as client, beating as pulse:
+            yield Pair(one, other, server, client, pulse)
 
 
 def step_of(provider: str, entry: Entry) -> str | None:
@@ -141,7 +147,7 @@ def test_a_kill_at_each_step_of_a_job_that_is_overtaken_changes_nothing(pair: Pa
     assert (batch.status, counts(batch)) == ("completed", (EACH, EACH, 0))
     check_answers(records(output_of(pair.client, batch)), range(EACH))
     log = calls(simulator)
-    check_once(log, cuts[provider])
+    check_once(log, cuts[provider], pair.stalls_ms)
     (job,) = pair.told(batch_id)["batchrouter"]["jobs"]
     assert {entry.job for entry in log if entry.job} == {job["provider_job_id"]}
     assert {each["id"] for each in simulator.jobs()} <= {job["provider_job_id"]}
@@ -161,14 +167,14 @@ def check_answers(output: Sequence[dict[str, Any]], numbers: Sequence[int]) -> N
         assert text.endswith(f": question {number}"), each["custom_id"]
 
 
-def check_once(log: Sequence[Entry], cuts: Sequence[int]) -> None:
+def check_once(log: Sequence[Entry], cuts: Sequence[int], stalls_ms: Sequence[float]) -> None:
     """No line was answered by two jobs, or by one and in real time; in real time only what a kill found in flight, or
     just answered, was sent again."""
     native = Counter(number_of(entry) for entry in log if entry.job and entry.status == 200)
     sent = [entry for entry in log if not entry.job]
     assert set(native.values()) <= {1}
     assert native.keys().isdisjoint(number_of(entry) for entry in sent if entry.status == 200)
-    ends = ends_of(sent, cuts)
+    ends = ends_of(sent, cuts, stalls_ms)
     assert [entry.n for end in ends for entry in end.late] == []
     assert sent_twice_within(sent, cuts) == []
     print(f"{native.total()} answered natively, {len(sent)} sent, {sum(end.repeats for end in ends)} of them again")
@@ -198,7 +204,7 @@ def test_kills_at_random_moments_lose_no_line_and_make_no_job_twice(pair: Pair, 
         if batch.status in FINAL:
             break
     was = batch.status
-    batch = finished(pair.client, batch_id, 60)
+    batch = finished(pair.client, batch_id, 120)
     print(f"{done} of {LINES} done and {was} at the last kill")
     assert (batch.status, counts(batch)) == ("completed", (LINES, LINES, 0))
     check_answers(records(output_of(pair.client, batch)), range(LINES))
@@ -209,7 +215,7 @@ def test_kills_at_random_moments_lose_no_line_and_make_no_job_twice(pair: Pair, 
     assert len(names) == len(set(names))
     for provider in STEPS:
         log = calls(pair.of(provider))
-        check_once(log, cuts[provider])
+        check_once(log, cuts[provider], pair.stalls_ms)
         assert {entry.job for entry in log if entry.job} <= set(names)
         assert {job["id"] for job in pair.of(provider).jobs()} <= set(names), "a job that nobody knows of"
     good = [entry for provider in STEPS for entry in calls(pair.of(provider)) if entry.status == 200]

@@ -12,7 +12,7 @@ import pytest
 from batchrouter.simulator import Script
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
 from batchrouter.simulator.script import Uniform
-from tests.crash.sessions import ends_of, sent_twice_within
+from tests.crash.sessions import Pulse, ends_of, sent_twice_within
 from tests.lines import FINAL, chats, check_output, counts, finished, jsonl, output_of, upload
 from tests.serving import ServerProcess, config_for, running_server
 
@@ -32,24 +32,35 @@ def server(simulator: SimulatorProcess, tmp_path: Path, in_flight: int) -> Itera
         yield running
 
 
+@pytest.fixture
+def pulse(tmp_path: Path) -> Iterator[Pulse]:
+    with Pulse(tmp_path / "pulse").beating() as beating:
+        yield beating
+
+
 @pytest.mark.parametrize("in_flight", [192])
 def test_twenty_kills_lose_nothing_and_repeat_little(
-    simulator: SimulatorProcess, server: ServerProcess, chance: random.Random
+    simulator: SimulatorProcess, server: ServerProcess, pulse: Pulse, chance: random.Random
 ) -> None:
     asked = chats(LINES, "kill")
     client = server.client()
     batch_id = upload(client, jsonl(asked)).id
-    cuts = []
+    cuts: list[int] = []
+    stalls_ms: list[float] = []
+
+    def kill() -> None:
+        stalls_ms.append(pulse.worst_ms())
+        server.kill()
+        cuts.append(simulator.stats()["requests"])
+
     done = 0
     for _ in range(KILLS):
         time.sleep(chance.uniform(0.0, 0.5))
-        server.kill()
-        cuts.append(simulator.stats()["requests"])
+        kill()
         if chance.random() < 0.15:  # dies once more before it is up
             server.spawn()
             time.sleep(chance.uniform(0.0, 0.6))
-            server.kill()
-            cuts.append(simulator.stats()["requests"])
+            kill()
         server.start()
         batch = client.batches.retrieve(batch_id)
         assert batch.status not in FINAL, "the batch was too short for so many kills"
@@ -62,7 +73,7 @@ def test_twenty_kills_lose_nothing_and_repeat_little(
     log = simulator.log()
     assert (batch.status, counts(batch)) == ("completed", (LINES, LINES, 0))
     check_output(asked, output_of(client, batch))
-    ends = ends_of(log, cuts)
+    ends = ends_of(log, cuts, stalls_ms)
     for number, end in enumerate(ends, 1):
         print(f"kill {number:>2}: {end}")
     print(f"{len(log)} requests for {LINES} lines; before the last kill {done} lines were done")
