@@ -14,7 +14,7 @@ PIN := $(PIP) --require-hashes --no-build-isolation
 # Processes that share the tests, file by file: most tests wait for other processes more than they work.
 TESTERS ?= 2
 
-.PHONY: help install demo serve test check bench oracle lock examples rehearse clean
+.PHONY: help install demo serve test chaos check bench oracle lock examples rehearse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ serve: install ## Start a server and leave it running: make serve ARGS="--port 9
 
 test: $(VENV)/.dev ## Run the whole test suite, with the seconds of each tier
 	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder tests $(ARGS)
+
+chaos: $(VENV)/.dev ## Break everything at random and see that nothing is lost: make chaos ARGS="--seconds 3600 --seed 7"
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
 	@$(BIN)/ruff format --check .
