@@ -37,7 +37,7 @@ async def keys_of(folder: Path) -> AsyncIterator[Keys]:
 @asynccontextmanager
 async def keys_in(config: StorageConfig) -> AsyncIterator[Keys]:
     """The keys of a database on PostgreSQL, whoever else works on it. Raises `StoreError`."""
-    store = SqlStore.open_postgres(config.database, make=True)
+    store = SqlStore.open_postgres(config.database)
     calls = Threads()
     clock = DatabaseClock(store.now_ms, RealClock())
     clock.sync()

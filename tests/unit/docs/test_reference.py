@@ -84,8 +84,8 @@ def test_every_exit_code_is_told() -> None:
 
 
 def test_every_call_of_the_api_is_told() -> None:
-    """The table of calls is the table that the routes are made from, and the health that stands beside it."""
-    told = {row[0].strip("`") for row in table(API, "call")} - {"GET /healthz"}
+    """The table of calls is the table that the routes are made from, and the probes that stand beside it."""
+    told = {row[0].strip("`") for row in table(API, "call")} - {"GET /healthz", "GET /readyz"}
     calls = {f"{each.method} {each.home.value[0]}{each.path}" for each in ENDPOINTS}
     assert told == {call.replace("{model:path}", "{model}") for call in calls}
 
