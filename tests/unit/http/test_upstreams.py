@@ -251,7 +251,7 @@ def test_limits_of_batches_reach_who_keeps_them() -> None:
     config = parse("batches: {max_cost: 12.5, overtake_margin: 20m, cancel_wait: 5m, pause_after_failures: 7}", {}, "x")
     assert service_limits(config).max_cost_nano == 12_500_000_000
     assert service_limits(parse("", {}, "x")).max_cost_nano is None
-    settings = engine_settings(config)
+    settings = engine_settings(config, alone=True, bucket=False)
     assert (settings.overtake_margin_s, settings.cancel_wait_s, settings.pause_after_failures) == (1200.0, 300.0, 7)
 
 
