@@ -217,7 +217,7 @@ def _move_on(tx: sa.Connection, batch_seq: int, rows: Sequence[Row], lane_id: in
     to_id = lane_id_of(tx, to)
     free = [
         shard_values(batch_seq, range_no, to_id, members, members.bit_count(), lines)
-        for range_no, (members, lines) in leaving.items()
+        for range_no, (members, lines) in sorted(leaving.items())
     ]
     tx.execute(shards.insert(), free)
     tx.execute(ADD_TO_LANE, lane_change(batch_seq, to_id, count))
