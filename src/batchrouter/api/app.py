@@ -18,8 +18,8 @@ from batchrouter.api.context import Context, Door, Models
 from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.front import Front
 from batchrouter.api.health import Probes, probe_routes
-from batchrouter.api.replies import error_reply, json_reply, store_away
-from batchrouter.errors import ApiError, BlobFull, StoreAway, StoreFull
+from batchrouter.api.replies import blobs_away, error_reply, json_reply, store_away
+from batchrouter.errors import ApiError, BlobError, BlobFull, BlobMissing, StoreAway, StoreFull
 from batchrouter.service.files import disk_full
 from batchrouter.service.service import Service
 
@@ -44,7 +44,9 @@ def create_app(door: Door, service: Service, models: Models, probes: Probes = Pr
             ApiError: _api_error,
             StoreAway: _away,
             StoreFull: _no_room,
+            BlobError: _away,
             BlobFull: _no_room,
+            BlobMissing: _lost,
         },
     )
     # Not redirected: clients would repeat a POST without its body, or not at all.
@@ -94,7 +96,12 @@ async def _no_room(request: Request, error: Exception) -> Response:
 async def _away(request: Request, error: Exception) -> Response:
     """As with `_no_room`; clients come back by themselves."""
     log.error("%s %s: %s", request.method, request.url.path, error)
-    return error_reply(store_away())
+    return error_reply(blobs_away() if isinstance(error, BlobError) else store_away())
+
+
+async def _lost(request: Request, error: Exception) -> Response:
+    """Bytes that a row names and that are not there come back by no waiting: a fault, to be looked into."""
+    raise error
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -55,6 +55,16 @@ def store_away() -> ApiError:
     )
 
 
+def blobs_away() -> ApiError:
+    return ApiError(
+        503,
+        "The server cannot reach the place where it keeps files at this moment. Nothing is lost; try again soon.",
+        type="server_error",
+        code="storage_unavailable",
+        headers={"Retry-After": "5"},
+    )
+
+
 def too_slow() -> ApiError:
     return ApiError(
         408,

@@ -14,7 +14,7 @@ from batchrouter.api.context import Door
 from batchrouter.api.health import Probes, create_probe_app
 from batchrouter.api.late import Late
 from batchrouter.api.settings import ApiSettings
-from batchrouter.errors import StoreAway
+from batchrouter.errors import BlobError, BlobMissing, StoreAway
 
 REASON = "the database cannot be reached"
 
@@ -85,13 +85,22 @@ async def test_whoever_comes_too_early_is_told_to_come_back(door: Door) -> None:
     assert (await get(late, "/readyz"))[0] == 200
 
 
-async def test_a_database_that_goes_away_is_no_fault_of_the_server(door: Door) -> None:
-    """503 with a time to come back, wherever in a request it is missed; nothing of its words, which name hosts."""
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreAway("the database db.internal cannot be reached"), "database_unavailable"),
+        (BlobError("the bucket s3.internal cannot be reached"), "storage_unavailable"),
+        (BlobMissing("no blob internal/1"), None),
+    ],
+)
+async def test_what_goes_away_is_no_fault_of_the_server(door: Door, error: Exception, code: str | None) -> None:
+    """503 with a time to come back, and nothing of its words, which name hosts. What is lost is the server's fault."""
 
     class Away:
         def __getattr__(self, name: str) -> object:
-            raise StoreAway("the database db.internal cannot be reached")
+            raise error
 
     status, headers, body = await get(create_app(door, Away(), list), "/v1/batches")  # type: ignore[arg-type]
-    assert (status, headers["retry-after"], body["error"]["type"]) == (503, "5", "server_error")
+    assert (status, body["error"]["type"], body["error"]["code"]) == (503 if code else 500, "server_error", code)
+    assert headers.get("retry-after") == ("5" if code else None)
     assert "internal" not in json.dumps(body)
