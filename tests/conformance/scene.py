@@ -31,6 +31,7 @@ from batchrouter.domain.shard import (
     Settled,
 )
 from batchrouter.domain.tenant import Tenant
+from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
@@ -53,6 +54,9 @@ class Store(Protocol):
 
     @property
     def jobs(self) -> JobLedger: ...
+
+    @property
+    def backlogs(self) -> Backlogs: ...
 
     def close(self) -> None: ...
 

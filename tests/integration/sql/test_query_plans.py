@@ -66,6 +66,10 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
     "lane_shares": (lambda it: it.catalog.lane_shares("n1"), set()),
     "take_folds": (lambda it: it.ledger.take_folds(it.now, it.now, 1, 10), {"ranges_to_fold"}),
     "outlook": (lambda it: it.ledger.outlook("w1", it.now, 8), {"ranges_to_fold", "shards_free", "jobs_due"}),
+    "backlog": (
+        lambda it: it.store.backlogs.backlog(it.now),
+        {"shards_free", "batches_live"},
+    ),
     "sweep": (
         lambda it: it.ledger.sweep(it.now + 2 * WINDOW_MS, 0),
         {"files_to_release", "files_expiring", "batches_to_purge", "uploads_expiring"},
@@ -86,7 +90,7 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
     ),
 }
 
-MAY_BE_SCANNED = {"workers"}  # a row for each process
+MAY_BE_SCANNED = {"workers", "lanes"}  # a row for each process, and for each model that was ever asked
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchrouter.adapters.memory.backlog import MemoryBacklogs
 from batchrouter.adapters.memory.batches import Batches
 from batchrouter.adapters.memory.duties import Duties
 from batchrouter.adapters.memory.files import Files, Uploads
@@ -13,6 +14,7 @@ from batchrouter.adapters.memory.presence import Presence
 from batchrouter.adapters.memory.quotas import TenantQuotas
 from batchrouter.adapters.memory.shards import Shards
 from batchrouter.adapters.memory.state import State
+from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
@@ -39,6 +41,7 @@ class MemoryStore:
         ledger = MemoryLedger(self.state)
         self.ledger: Ledger = ledger
         self.jobs: JobLedger = ledger
+        self.backlogs: Backlogs = MemoryBacklogs(self.state)
 
     def close(self) -> None:
         """Nothing to close; here because every store has it."""

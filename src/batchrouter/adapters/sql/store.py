@@ -8,6 +8,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql import sqlite
+from batchrouter.adapters.sql.backlog import SqlBacklogs
 from batchrouter.adapters.sql.catalog import SqlCatalog
 from batchrouter.adapters.sql.database import Database
 from batchrouter.adapters.sql.ledger import SqlLedger
@@ -15,6 +16,7 @@ from batchrouter.adapters.sql.migrate import bring_to_head
 from batchrouter.adapters.sql.postgres import PostgresDatabase
 from batchrouter.adapters.sql.rolling import admit
 from batchrouter.errors import StoreError
+from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.jobs import JobLedger
 
 DATABASE = "batchrouter.db"
@@ -28,6 +30,7 @@ class SqlStore:
         self.catalog = SqlCatalog(database)
         self.ledger = SqlLedger(database)
         self.jobs: JobLedger = self.ledger
+        self.backlogs: Backlogs = SqlBacklogs(database)
 
     @classmethod
     def open_sqlite(cls, folder: Path, *, sync: bool = True) -> Self:

@@ -1,0 +1,163 @@
+"""What a process counts of itself, for whoever watches it: plain numbers, added up where they arise.
+
+Everything belongs to the event loop. Whoever tells them to a monitoring system reads them; nothing here knows one. No
+tenant, file, batch, custom id or key is in here: only what an operator may see.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchrouter.domain import bitmap
+from batchrouter.domain.outcome import RECORD, Outcome
+from batchrouter.domain.shard import LaneKey, SegmentDraft, Settled
+
+SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds for what takes a disk, a database or a neighbour."""
+LONG_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+"""Bounds for answers of models."""
+SIZES = tuple(float(4**power) for power in range(5, 14))
+"""1 KiB to 64 MiB."""
+NAMES_MAX = 128
+"""Different names that a tally tells apart; further ones are counted as `OTHER`."""
+OTHER = "other"
+
+
+class Spread:
+    """How values are spread: `counts[n]` were at most `bounds[n]` and more than the bound before, the last count those
+    beyond all; `total` is their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float] = SHORT_S) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class LaneMeter:
+    """Lines that are settled: `outcomes` by `Outcome`, `tokens` as input, cached, output, reasoning. `unpriced`
+    succeeded at a cost that nobody knows. `answer_s`: how long the last call of each took."""
+
+    __slots__ = ("answer_s", "cost_nano", "outcomes", "tokens", "unpriced")
+
+    def __init__(self) -> None:
+        self.outcomes = [0] * len(Outcome)
+        self.tokens = [0, 0, 0, 0]
+        self.cost_nano = 0
+        self.unpriced = 0
+        self.answer_s = Spread(LONG_S)
+
+
+class Meters:
+    """One process's. `lanes` and `calls` are by lane id; lane 0 has the lines that nobody sent. `calls` of a lane are
+    by the status of the reply, or by a word where there was none."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[int, LaneMeter] = {}
+        self.calls: dict[int, dict[int | str, int]] = {}
+        self.batches_ended: dict[str, int] = {}
+        self.flush_s = Spread()
+        self.flush_bytes = Spread(SIZES)
+        self.flush_failures: dict[str, int] = {}
+        self.lease_losses = 0
+        self.takeovers = 0
+        self.shards_taken_over = 0
+        self.verbs: dict[str, Spread] = {}
+        self.store_errors: dict[tuple[str, str], int] = {}
+        self.blobs: dict[str, Spread] = {}
+        self.blob_bytes: dict[str, int] = {"read": 0, "write": 0}
+        self.blob_errors: dict[str, int] = {}
+        self.requests: dict[tuple[str, str, int], int] = {}
+        self.request_s: dict[tuple[str, str], Spread] = {}
+        self.quota_refusals: dict[str, int] = {}
+        self.loop_lag_s = Spread()
+
+    def calls_of(self, lane_id: int) -> dict[int | str, int]:
+        """The lane's own tally, for whoever adds to it at each call."""
+        return self.calls.setdefault(lane_id, {})
+
+    def settled(self, segment: SegmentDraft, settled: Settled) -> None:
+        """The store took these records: those that it admitted are counted."""
+        records, admitted = segment.records, settled.admitted
+        count = len(records) // RECORD.size
+        costs = struct.unpack(f"<{count}q", segment.costs) if segment.costs else None
+        whole = admitted == bitmap.full(count)
+        lanes = self.lanes
+        for at, record in enumerate(RECORD.iter_unpack(records)):
+            if not whole and not admitted >> at & 1:
+                continue
+            lane = lanes.get(record[9])
+            if lane is None:
+                lane = lanes[record[9]] = LaneMeter()
+            outcome = record[4]
+            lane.outcomes[outcome] += 1
+            tokens = lane.tokens
+            tokens[0] += record[10]
+            tokens[1] += record[11]
+            tokens[2] += record[12]
+            tokens[3] += record[13]
+            if record[8]:
+                lane.answer_s.add(record[8] / 1000)
+            if costs is not None and costs[at] >= 0:
+                lane.cost_nano += costs[at]
+            elif outcome == Outcome.SUCCEEDED:
+                lane.unpriced += 1
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request to the API was answered; `route` is a template, never a path."""
+        key = (method, route, status)
+        self.requests[key] = self.requests.get(key, 0) + 1
+        spread = self.request_s.get((method, route))
+        if spread is None:
+            spread = self.request_s[method, route] = Spread()
+        spread.add(seconds)
+
+
+def count(tally: dict[str, int], name: str) -> None:
+    """One more of that name, within the bound on names."""
+    if name not in tally and len(tally) >= NAMES_MAX:
+        name = OTHER
+    tally[name] = tally.get(name, 0) + 1
+
+
+def spread_of(spreads: dict[str, Spread], name: str) -> Spread:
+    """The spread of that name, made if it is not there, within the bound on names."""
+    spread = spreads.get(name)
+    if spread is None:
+        if len(spreads) >= NAMES_MAX:
+            name = OTHER
+        spread = spreads.setdefault(name, Spread())
+    return spread
+
+
+@dataclass(frozen=True, slots=True)
+class LaneNow:
+    """One lane as one worker has it at this moment."""
+
+    lane_id: int
+    key: LaneKey
+    state: str
+    in_flight: int
+    limit: int
+    retrying: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerNow:
+    """One worker at this moment. `stuck`: nothing finished can be written; `spilled`: finished lines in the spill;
+    bytes are those of the budget for requests, replies and lines not yet written."""
+
+    lanes: tuple[LaneNow, ...]
+    holds_lease: bool
+    stuck: bool
+    spilled: int
+    budget_used: int
+    budget_total: int
