@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from batchrouter.adapters.memory import MemoryStore
-from batchrouter.adapters.sql import SqlStore
 from batchrouter.domain import bitmap
 from batchrouter.domain.batch import NewBatch
 from batchrouter.domain.file import File, FileRole
@@ -20,6 +19,7 @@ from batchrouter.domain.outcome import RECORD, Outcome
 from batchrouter.domain.shard import Claim, Duty, Fold, LaneKey, LaneMode, Load, Move, SegmentDraft
 from batchrouter.domain.tenant import Tenant
 from batchrouter.errors import BatchRouterError
+from tests.conformance.conftest import open_store
 from tests.conformance.scene import REFUSAL, START_MS, a_plan, draft_of, gap_records, record
 
 LANES = (LaneKey("p", "a"), LaneKey("p", "a", mode=LaneMode.BATCH), LaneKey("q", "a", "pool"))
@@ -46,10 +46,10 @@ def comparable(verb: str, told: Any) -> Any:
 class Life:
     """Asks both stores the same and remembers what it may refer to, stale or not."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, kind: str = "sqlite") -> None:
         self.chance = random.Random(seed)
         self.memory = MemoryStore()
-        self.sql = SqlStore.open_sqlite(folder, sync=False)
+        self.sql = open_store(kind, folder)
         self.now = START_MS
         self.story: list[tuple[str, Any, Any]] = []
         self.workers: list[str] = []
@@ -74,7 +74,7 @@ class Life:
         in_memory, in_sql = (each if isinstance(each, type) else comparable(verb, each) for each in told)
         if in_memory != in_sql:
             last = "\n".join(str(step)[:500] for step in self.story[-10:])
-            pytest.fail(f"{last}\nmemory told {in_memory}\nSQLite told {in_sql}")
+            pytest.fail(f"{last}\nmemory told {in_memory}\nSQL told {in_sql}")
         return None if isinstance(told[0], type) else told[0]
 
     def catalog(self, verb: str, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""SQLite against the store in memory: the same random life, told the same at every step.
+"""SQL against the store in memory: the same random life, told the same at every step.
 
 Two stores that were written apart agree on thousands of verbs only if both read the contract alike. A seed that fails
 is a whole story: its last verbs are printed.
@@ -25,11 +25,11 @@ STEPS = 400
 class LifeWithJobs(Life):
     """Of which a provider runs a part."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, kind: str) -> None:
         self.job_homes: dict[str, str] = {}  # job → batch
         self.job_duties: list[tuple[str, JobDuty]] = []
         self.job_shards: list[tuple[str, JobShard]] = []
-        super().__init__(seed, folder)
+        super().__init__(seed, folder, kind)
 
     # --- native jobs ----------------------------------------------------------------------------------------------
 
@@ -130,10 +130,10 @@ class LifeWithJobs(Life):
         return Counter(self.catalog("batch", *named).state for named in self.batches if self.catalog("batch", *named))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_random_life_is_told_the_same(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "seed"), [*(("sqlite", seed) for seed in range(12)), ("postgres", 106)])
+def test_a_random_life_is_told_the_same(kind: str, seed: int, tmp_path: Path) -> None:
     """Every answer, every refusal and every later look agree, stale workers, repeats and retention included."""
-    life = LifeWithJobs(seed, tmp_path)
+    life = LifeWithJobs(seed, tmp_path, kind)
     states = life.live()
     life.close_stores()
     assert any(state in BATCH_FINAL for state in states), "no batch came to its end: the walk shows too little"
