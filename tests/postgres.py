@@ -194,8 +194,8 @@ def _template() -> str:
 
 
 def fresh_database() -> str:
-    """The URL of a new database with our tables, for the caller alone."""
-    return create_database(the_server(), f"batchrouter_test_{os.getpid()}_{next(_numbers)}", _template())
+    """The URL of a new database with our tables, for the caller alone. Gone at the end of the process."""
+    return _passing_database(_template())
 
 
 def make_schema(url: str) -> None:
@@ -206,8 +206,15 @@ def make_schema(url: str) -> None:
 
 
 def empty_database() -> str:
-    """The URL of a new database without tables."""
-    return create_database(the_server(), f"batchrouter_test_{os.getpid()}_{next(_numbers)}")
+    """The URL of a new database without tables. Gone at the end of the process."""
+    return _passing_database(None)
+
+
+def _passing_database(template: str | None) -> str:
+    name = f"batchrouter_test_{os.getpid()}_{next(_numbers)}"
+    if URL:  # else the server goes too
+        atexit.register(drop_database, URL, name)
+    return create_database(the_server(), name, template)
 
 
 def clear(url: str) -> None:

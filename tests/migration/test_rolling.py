@@ -188,7 +188,8 @@ def test_an_upgrade_does_not_wait_long_for_a_table(
 
 def _dsn(database: PostgresDatabase) -> str:
     words = database._link._words
-    return f"postgresql://{words['user']}@{words['host']}:{words['port']}/{words['dbname']}"
+    secret = f":{words['password']}" if "password" in words else ""
+    return f"postgresql://{words['user']}{secret}@{words['host']}:{words['port']}/{words['dbname']}"
 
 
 # --- what a migration may do ----------------------------------------------------------------------------------------
