@@ -17,6 +17,7 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Spill
 
 log = logging.getLogger(__name__)
@@ -27,12 +28,15 @@ AGAIN_FIRST_S, AGAIN_MAX_S = 0.5, 10.0
 
 
 class Adopter:
-    def __init__(self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, spill: Spill) -> None:
+    def __init__(
+        self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, spill: Spill, meters: Meters
+    ) -> None:
         self._ledger = ledger
         self._calls = calls
         self._blobs = blobs
         self._clock = clock
         self._spill = spill
+        self._meters = meters
         self._names: list[str] = []
 
     async def run(self, patience_s: float = float("inf")) -> bool:
@@ -71,6 +75,7 @@ class Adopter:
         if segment.blob_key is not None:
             await self._blobs.put(segment.blob_key, (kept.body,))
         settled = await self._calls.write(self._ledger.settle, kept.worker, segment, self._clock.unix_ms())
+        self._meters.settled(segment, settled)
         lines, counted = len(segment.records) // RECORD.size, settled.admitted.bit_count()
         log.info("%d finished lines of %s were left by worker %s: %d count", lines, batch_id, kept.worker, counted)
         await self._spill.drop(name)

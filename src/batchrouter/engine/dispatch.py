@@ -95,6 +95,7 @@ class Dispatcher:
             worker,
             on_settled=self._on_settled,
             on_stuck=self._on_stuck,
+            meters=traffic.meters,
         )
         self.strays = Strays(ledger, calls, worker)
         self.strays.knows.append(self._knows)
@@ -118,6 +119,10 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         return self._traffic.in_flight
+
+    @property
+    def budget(self) -> Budget:
+        return self._budget
 
     def pump_all(self) -> None:
         for runner in self.lanes.values():

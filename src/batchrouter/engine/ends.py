@@ -51,7 +51,7 @@ class LineEnds:
         self.unix_offset_s = 0.0
         self.pool: Pool
         """Made of members who tell this object; set right after."""
-        self._lane_id = lane.id
+        self.lane_id = lane.id
         self._name = f"{lane.key.provider}/{lane.key.model}"
         self._card = card
         self._free = UNKNOWN if card is None else 0
@@ -70,7 +70,7 @@ class LineEnds:
     def answered(self, line: LineCall, reply: Reply, now_s: float) -> None:
         card, held = self._card, line.held
         cost_nano = UNKNOWN if card is None else card.cost_of_answer(reply.tokens, reply.cache_writes)
-        text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self._lane_id, now_s)
+        text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self.lane_id, now_s)
         self._settle(line, text, fields, reply.model, cost_nano)
         if line.more is not None:
             _charge(line, cost_nano)
@@ -136,7 +136,7 @@ class LineEnds:
         """The line will not be sent here: it goes to the next lane of its chain, if its cause may not hold there, or
         ends as if its upstream had refused it."""
         if not self._moves(line, Kind.LINE_FAULT, refusal.status, refusal.code):
-            self._settle(line, *of_refusal(line, refusal, self._lane_id), None, self._free)
+            self._settle(line, *of_refusal(line, refusal, self.lane_id), None, self._free)
 
     def try_again(self, line: LineCall, now_s: float) -> None:
         """After a fault of ours, always counted: so a line that raises each time fails in the end."""
@@ -145,7 +145,7 @@ class LineEnds:
         tries = replace(tries, counted=tries.counted + 1)
         if tries.counted >= self._retry.max_attempts:
             error = ReplyBroken("it could not be read")
-            self._finish(line, *of_error(line, error, self._lane_id, now_s), None, self._free)
+            self._finish(line, *of_error(line, error, self.lane_id, now_s), None, self._free)
             return
         self.release(line)
         held.tries[place] = tries
@@ -169,9 +169,9 @@ class LineEnds:
             return
         if isinstance(end, Reply):
             cost_nano = UNKNOWN if self._card is None else self._card.cost(end.tokens, end.cache_writes)
-            self._finish(line, *of_reply(line, Outcome.FAILED, end, self._lane_id, now_s), end.model, cost_nano)
+            self._finish(line, *of_reply(line, Outcome.FAILED, end, self.lane_id, now_s), end.model, cost_nano)
         else:
-            self._finish(line, *of_error(line, end, self._lane_id, now_s), None, self._free)
+            self._finish(line, *of_error(line, end, self.lane_id, now_s), None, self._free)
         held, share = line.held, line.held.share
         if held.unproved and share.first.on_failure(status or 0, code, now_s):
             log.warning("%s pauses in lane %s: %s", held.batch.id, self._name, share.first.reason)

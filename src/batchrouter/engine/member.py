@@ -30,6 +30,7 @@ class Ends(Protocol):
     """The lane, which hears of each call once. `unix_offset_s`: what the wall clock is ahead of the monotonic one."""
 
     unix_offset_s: float
+    lane_id: int
 
     def answered(self, line: LineCall, reply: Reply, now_s: float) -> None:
         """A good answer."""
@@ -60,6 +61,7 @@ class MemberAtWork:
 
     __slots__ = (
         "_budget",
+        "_calls",
         "_clock",
         "_decode",
         "_flying",
@@ -100,6 +102,7 @@ class MemberAtWork:
         self._flying = flying
         self._rate = rate
         self._traffic = traffic
+        self._calls = traffic.meters.calls_of(lane.lane_id)
         self._budget = budget
         self._clock = clock
         self._heads: dict[str, bytes] = {}
@@ -172,6 +175,7 @@ class MemberAtWork:
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             self._budget.learn(len(body))
             status = line.status
+            self._calls[status] = self._calls.get(status, 0) + 1
             signals = read_signals(status, line.headers, now_s + self._lane.unix_offset_s)
             if line.more is None:
                 reply = self._decode(line.held.batch.endpoint, status, body)
@@ -201,6 +205,8 @@ class MemberAtWork:
         self._flying.discard(line)
         self._traffic.in_flight -= 1
         slots = self.limiter.in_flight
+        failed = type(error).__name__
+        self._calls[failed] = self._calls.get(failed, 0) + 1
         try:
             # The first losses of a line may be idle connections that were closed; after those the upstream is to blame.
             resent = line.held.tries.get(line.place, NO_TRIES).resent

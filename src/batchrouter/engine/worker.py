@@ -35,6 +35,7 @@ from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Spill
 from batchrouter.ports.wake import Wake
 
@@ -63,6 +64,7 @@ class Worker:
         settings: EngineSettings,
         router: Router,
         upstreams: Upstreams,
+        meters: Meters | None = None,
     ) -> None:
         self._ledger = ledger
         self._job_ledger = jobs
@@ -90,7 +92,7 @@ class Worker:
         self._anew: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[bool] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.traffic = Traffic()
+        self.traffic = Traffic(meters or Meters())
         self._begin_incarnation()
 
     def _begin_incarnation(self) -> None:
@@ -155,7 +157,8 @@ class Worker:
         store that refuses it is waited for a while, then it is tried again beside the work."""
         if self._spill is None:
             return
-        adopter = Adopter(self._ledger, self._calls, self._blobs, self._clock, self._spill)
+        meters = self.traffic.meters
+        adopter = Adopter(self._ledger, self._calls, self._blobs, self._clock, self._spill, meters)
         if not await adopter.run(PATIENCE_S):
             self._adopting = asyncio.create_task(adopter.run(), name="adopt")
 
@@ -411,6 +414,7 @@ class Worker:
     def _on_beat(self, beat: Beat) -> None:
         if not beat.alive:
             if self._anew is None or self._anew.done():
+                self.traffic.meters.lease_losses += 1
                 log.error("worker %s lost its lease; it drops its lines and begins anew", self.id)
                 self._anew = asyncio.create_task(self._begin_anew(), name="anew")
             return
@@ -419,6 +423,7 @@ class Worker:
         if beat.closing:
             self._duty_now.set()
         if beat.reaped:
+            self.traffic.meters.took_over(beat.reaped)
             log.warning("%d shards of workers that are gone are free", beat.reaped)
             self._wake.hint()
             self._claim_now.set()

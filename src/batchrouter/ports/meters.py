@@ -12,8 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.domain.outcome import RECORD, Outcome
 from batchrouter.domain.shard import LaneKey, SegmentDraft, Settled
+from batchrouter.errors import (
+    BlobError,
+    BlobFull,
+    BlobMissing,
+    SpillError,
+    StaleLease,
+    StoreAway,
+    StoreError,
+    StoreFull,
+)
 
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds for what takes a disk, a database or a neighbour."""
@@ -111,6 +122,18 @@ class Meters:
             elif outcome == Outcome.SUCCEEDED:
                 lane.unpriced += 1
 
+    def flush_failed(self, error: Exception) -> None:
+        count(self.flush_failures, cause_of(error))
+
+    def batch_ended(self, event: BatchEvent | None) -> None:
+        """It is final, by the event by which it left `validating` or `in_progress`."""
+        count(self.batches_ended, _ENDS.get(event, OTHER))
+
+    def took_over(self, shards: int) -> None:
+        """Shards of workers whose lease lapsed were freed by this one."""
+        self.takeovers += 1
+        self.shards_taken_over += shards
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request to the API was answered; `route` is a template, never a path."""
         key = (method, route, status)
@@ -119,6 +142,31 @@ class Meters:
         if spread is None:
             spread = self.request_s[method, route] = Spread()
         spread.add(seconds)
+
+
+_ENDS: dict[BatchEvent | None, str] = {
+    BatchEvent.COMPLETE: "completed",
+    BatchEvent.EXPIRE: "expired",
+    BatchEvent.CANCEL: "cancelled",
+    BatchEvent.REJECT: "failed",
+}
+
+
+def cause_of(error: Exception) -> str:
+    """The kind of one of our errors, in few words; of others nothing is told."""
+    return next((word for kind, word in _CAUSES if isinstance(error, kind)), OTHER)
+
+
+_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (StoreAway, "database_away"),
+    (StoreFull, "database_full"),
+    (StaleLease, "stale_lease"),
+    (StoreError, "database"),
+    (BlobFull, "blobs_full"),
+    (BlobMissing, "blob_missing"),
+    (BlobError, "blobs"),
+    (SpillError, "spill"),
+)
 
 
 def count(tally: dict[str, int], name: str) -> None:
