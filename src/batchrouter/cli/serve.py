@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchrouter.bootstrap.children import Children
 from batchrouter.bootstrap.ready import Ready
@@ -38,13 +38,13 @@ def serve(options: ServeOptions) -> int:
 
     def make() -> Role:
         server = Server(config, data, os.environ, host=host, port=port, works=workers is None, makes=True)
-        return Family(server, _children(options, workers)) if workers else server
+        return server if workers is None else Family(server, _children(options, workers))
 
     return run_role(make, options, config.server.shutdown_grace_s, serve_words)
 
 
 class Family:
-    """A server and its workers' processes."""
+    """A server without a worker, and workers in processes of their own."""
 
     def __init__(self, server: Server, children: Children) -> None:
         self._server = server
@@ -53,7 +53,7 @@ class Family:
     async def start(self) -> Ready:
         ready = await self._server.start()
         self._children.start()
-        return ready
+        return replace(ready, role="serve")
 
     async def stop(self, grace_s: float) -> None:
         await asyncio.gather(self._children.stop(grace_s), self._server.stop(grace_s))

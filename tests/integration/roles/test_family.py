@@ -28,7 +28,7 @@ class Parent(ApiProgram):
 def parent(tmp_path: Path, database: str, simulator: SimulatorProcess) -> Iterator[Parent]:
     """Two workers, and a folder for the bytes."""
     config = shared_config(database, str(tmp_path / "blobs"), simulator.base_url)
-    made = Parent(tmp_path, "parent", config, ("--workers", "2", "--log-level", "info"))
+    made = Parent(tmp_path, "parent", config, ("--workers", "2", "--log-level", "info", "--json"))
     try:
         made.start()
         yield made
@@ -48,6 +48,7 @@ def lives(pid: int) -> bool:
 def test_workers_are_kept_running_and_end_with_their_parent(parent: Parent) -> None:
     """One that dies is started again; when the parent dies, however it does, so do they."""
     await_that(lambda: len(parent.children) == 2, "the workers are not ready")
+    assert '"role":"serve"' in parent.log
     asked = chats(100, "family")
     batch = finished(parent.client(), upload(parent.client(), jsonl(asked)).id)
     check_output(asked, output_of(parent.client(), batch))
