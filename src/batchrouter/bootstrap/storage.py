@@ -145,7 +145,8 @@ class Storage:
             opened.callback(people.close)
             name = f"{shown(config.database)}, {blobs_folder or config.blobs}"
             spill = open_spill(config, spill_folder(config.spill, name, env), opened)
-            scratch = Path(tempfile.mkdtemp(prefix="batchrouter-"))
+            # Made when it is needed: a process that is killed mostly leaves none.
+            scratch = Path(tempfile.gettempdir()) / f"batchrouter-{RealChance().hex(32)}"
             opened.callback(shutil.rmtree, scratch, ignore_errors=True)
             return cls(
                 store=store,
