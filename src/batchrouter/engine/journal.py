@@ -6,13 +6,15 @@ settles in one fenced transaction. What a flush could not write is kept and trie
 in the spill, where it survives this process, or in memory where that cannot be written either.
 
 What fails because the database or the blob store is away or full would fail for every batch: meanwhile `stuck` tells
-dispatch to send nothing more. What fails otherwise stops only its batch (`on_stuck`).
+dispatch to send nothing more. What fails otherwise stops only its batch (`on_stuck`). A write that hangs is as bad as
+one that fails: a network that swallows everything tells nobody so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -30,12 +32,13 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock, Timer
 from batchrouter.ports.ledger import Ledger
-from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Spill
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0
+LATE_S = 2.0
+"""A write that takes longer is taken for one that hangs."""
 OF_ALL = (StoreAway, StoreFull, BlobError)
 """What is no fault of one batch."""
 
@@ -43,9 +46,9 @@ OF_ALL = (StoreAway, StoreFull, BlobError)
 class _Writing:
     """One batch's drafts: the open one, and those that are `cut`, oldest first, of which the first is being flushed.
     `due`: the open one is to be cut. `held`: it may not be; `still` is set when no flush is under way any more. `nap`
-    is there while a flush waits for its next try."""
+    is there while a flush waits for its next try, or for one that hangs; `beside` is what is done meanwhile."""
 
-    __slots__ = ("again", "cut", "due", "duty_epoch", "flushing", "held", "nap", "open", "still")
+    __slots__ = ("again", "beside", "cut", "due", "duty_epoch", "flushing", "held", "nap", "open", "still")
 
     def __init__(self) -> None:
         self.open = Draft()
@@ -56,6 +59,7 @@ class _Writing:
         self.held = False
         self.still: asyncio.Future[None] | None = None
         self.nap: asyncio.Future[None] | None = None
+        self.beside: asyncio.Task[None] | None = None
         self.duty_epoch: int | None = None
 
     def wake(self) -> None:
@@ -80,9 +84,8 @@ class Journal:
         *,
         on_settled: Callable[[str, Settled, int], None],
         on_stuck: Callable[[str, bool], None],
-        meters: Meters,
     ) -> None:
-        self._offering = Offering(ledger, calls, blobs, spill, clock, worker, meters)
+        self._offering = Offering(ledger, calls, blobs, spill, clock, worker)
         self._clock = clock
         self._budget = budget
         self._settings = settings
@@ -235,7 +238,7 @@ class Journal:
             draft = writing.cut[0]
             if draft.count:
                 try:
-                    settled = await self._offering.offer(draft)
+                    settled = await self._offer(batch_id, writing, draft)
                 except Exception as error:
                     # Already paid for: kept until it can be written, however long that takes. A fault of ours is no
                     # reason to lose it either, and whoever waits for this flush would wait for ever.
@@ -269,6 +272,22 @@ class Journal:
         elif self._batches.get(batch_id) is writing and writing.duty_epoch is None:
             del self._batches[batch_id]
 
+    async def _offer(self, batch_id: str, writing: _Writing, draft: Draft) -> Settled:
+        """One try. Once it is late, what is finished goes into the spill beside it."""
+        timer = self._clock.call_at(self._clock.mono_s() + LATE_S, lambda: self._hangs(batch_id, writing))
+        try:
+            settled = await self._offering.offer(draft)
+        finally:
+            timer.cancel()
+            if writing.beside is not None:
+                # Not cancelled: it would never be known what the spill has kept.
+                writing.again = True
+                writing.wake()
+                beside, writing.beside = writing.beside, None
+                await beside
+        await self._offering.forget(draft)
+        return settled
+
     def _cut(self, batch_id: str, writing: _Writing) -> None:
         """The open draft takes no more lines, if it is due and may be."""
         if not writing.due or writing.held:
@@ -299,8 +318,17 @@ class Journal:
             self._stuck_alone.discard(batch_id)
             self._on_stuck(batch_id, False)
 
+    def _hangs(self, batch_id: str, writing: _Writing) -> None:
+        log.warning(
+            "finished lines of %s have not been written for %.0f s; nothing is sent meanwhile", batch_id, LATE_S
+        )
+        self._stuck.add(batch_id)
+        writing.beside = asyncio.get_running_loop().create_task(self._wait(batch_id, writing, math.inf))
+        self._tasks.add(writing.beside)
+        writing.beside.add_done_callback(self._tasks.discard)
+
     async def _wait(self, batch_id: str, writing: _Writing, wait_s: float) -> None:
-        """For the next try. All that is finished meanwhile goes into the spill."""
+        """For the next try, or for the end of one that hangs. All that is finished meanwhile goes into the spill."""
         writing.again = False
         until_s = self._clock.mono_s() + wait_s
         while True:
@@ -309,11 +337,12 @@ class Journal:
             if writing.again or self._clock.mono_s() >= until_s:
                 return
             writing.nap = asyncio.get_running_loop().create_future()
-            timer = self._clock.call_at(until_s, writing.wake)
+            timer = self._clock.call_at(until_s, writing.wake) if until_s < math.inf else None
             try:
                 await writing.nap
             finally:
-                timer.cancel()
+                if timer is not None:
+                    timer.cancel()
                 writing.nap = None
             self._cut(batch_id, writing)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Pacing
+from batchrouter.domain.shard import Settled
+from batchrouter.engine.journal import LATE_S
 from batchrouter.errors import BatchRouterError, StoreAway
 from tests.unit.engine.house import House, chat, echo, repeats
 
@@ -179,3 +184,53 @@ async def test_a_start_goes_on_without_a_store_that_takes_nothing() -> None:
     await pass_time(house, 15)
     assert house.spills.kept == {}
     assert house.batch(batch_id).completed == 60
+
+
+def hang(house: House) -> asyncio.Event:
+    """From now on nothing that is to be settled comes to an end before the event; nothing fails either."""
+    over = asyncio.Event()
+    offering = house.living.dispatcher.journal._offering
+    settle = offering._settle
+
+    async def wait(*args: Any) -> Settled:
+        await over.wait()
+        return await settle(*args)
+
+    offering._settle = wait  # type: ignore[method-assign]
+    return over
+
+
+async def hanging() -> tuple[House, str, asyncio.Event, int]:
+    """A database that swallows everything and never says so; and how many calls had been sent when that was noticed."""
+    house = House(lambda body: echo(body, delay_s=0.3), pacing=Pacing(fixed_in_flight=10), alone=False)
+    await house.new_worker()
+    batch_id = await house.create(chat(400))
+    await house.run_for(1)
+    over = hang(house)
+    await house.run_for(LATE_S + 0.5)
+    return house, batch_id, over, len(house.log)
+
+
+async def test_a_write_that_hangs_stops_the_sending_as_one_that_fails_does() -> None:
+    """And what is finished is kept beside it, the draft that hangs included; afterwards all counts, once."""
+    house, batch_id, over, sent = await hanging()
+    assert house.living.dispatcher.journal.stuck
+    await house.run_for(5)
+    assert len(house.log) == sent
+    assert house.living.dispatcher.journal.spilled == sent - len(house.done(batch_id)) > 10
+    over.set()
+    await house.run(batch_id)
+    assert not house.living.dispatcher.journal.stuck
+    assert house.spills.kept == {}
+    assert repeats(house.sent) == 0
+    assert house.batch(batch_id).completed == 400
+    await house.check_whole(batch_id)
+
+
+async def test_a_process_that_is_killed_while_its_write_hangs_loses_nothing() -> None:
+    house, batch_id, _, sent = await hanging()
+    await house.run_for(1)
+    await house.bury()
+    await house.new_worker()
+    assert len(house.done(batch_id)) == sent
+    assert house.spills.kept == {}
