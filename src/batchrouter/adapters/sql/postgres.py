@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -127,7 +128,28 @@ class Link:
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
         """Raises the driver's errors."""
-        return self._driver.connect(autocommit=autocommit, **self._words)
+        connection = self._driver.connect(autocommit=autocommit, **self._words)
+        for dumper in _text_dumpers():
+            connection.adapters.register_dumper(str, dumper)
+        return connection
+
+
+@cache
+def _text_dumpers() -> list[type]:
+    """PostgreSQL's text has no NUL, and people's words may: it becomes U+FFFD. No id of ours has that either, so one
+    that is asked for with a NUL is simply not there."""
+    from psycopg.types import string
+
+    def without_nul(base: Any) -> type:
+        return type(base.__name__, (base,), {"dump": lambda self, text: base.dump(self, text.replace("\0", "\ufffd"))})
+
+    return [
+        without_nul(each)
+        for each in (  # in the driver's order: the last is what it takes for want of a type
+            string.StrBinaryDumperVarchar, string.StrBinaryDumper, string.StrDumperVarchar, string.StrDumper,
+            string.StrDumperUnknown,
+        )
+    ]  # fmt: skip
 
 
 def ours(error: sa.exc.SQLAlchemyError, name: str, *, committing: bool = False) -> StoreError:
@@ -136,10 +158,12 @@ def ours(error: sa.exc.SQLAlchemyError, name: str, *, committing: bool = False) 
     cause = getattr(error, "orig", None)
     if isinstance(error, sa.exc.TimeoutError):
         return StoreAway(f"no connection to the database {name} became free in time")
-    state = getattr(cause, "sqlstate", None)
+    state = getattr(cause, "sqlstate", None) or ""
     words = _words(cause or error)
-    if state is None or getattr(error, "connection_invalidated", False) or state[:2] in _AWAY or state in _AWAY:
-        return _away(name, words, state, committing, getattr(error, "connection_invalidated", False))
+    cut = getattr(error, "connection_invalidated", False)
+    unreachable = not state and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    if cut or unreachable or state[:2] in _AWAY or state in _AWAY:
+        return _away(name, words, committing, cut)
     if state in _TAKEN_BACK:
         return TakenBack(f"the database {name} took a transaction back: {words}")
     if state == _UNIQUE:
@@ -150,7 +174,7 @@ def ours(error: sa.exc.SQLAlchemyError, name: str, *, committing: bool = False) 
     return StoreError(sentence.format(name=name, words=words))
 
 
-def _away(name: str, words: str, state: str | None, committing: bool, cut: bool) -> StoreError:
+def _away(name: str, words: str, committing: bool, cut: bool) -> StoreError:
     if any(sign in words for sign in _WRONG):
         return StoreError(f"the database {name} cannot be used: {words}")
     if committing:

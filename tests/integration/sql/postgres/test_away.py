@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql import SqlStore
 from batchrouter.adapters.sql.postgres import CONNECTIONS_MAX
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
-from batchrouter.domain.shard import Move
+from batchrouter.domain.shard import LaneKey, Move
 from batchrouter.errors import ConfigError, StaleLease, StoreAway, StoreError, StoreFull
 from tests.conformance.scene import LEASE_MS, SLOW, TENANT, Scene, a_plan, draft_of, record, records_of
 from tests.integration.sql.postgres.interloper import Pair
@@ -306,6 +306,24 @@ def test_errors_tell_no_values(scene: Scene) -> None:
         scene.file("a secret name")
     chain: BaseException | None = caught.value
     assert "secret" not in str(chain)
+
+
+def test_a_nul_in_peoples_words_breaks_nothing(scene: Scene) -> None:
+    """PostgreSQL's text has none: it is kept as U+FFFD, and nothing is found by it."""
+    scene.file("f1", filename="a\0b")
+    assert scene.catalog.file(TENANT, "f\0", scene.now) is None
+    found = scene.catalog.file(TENANT, "f1", scene.now)
+    assert found is not None
+    assert found.filename == "a\ufffdb"
+    assert scene.lane_id(LaneKey("p", "m\0")) == scene.lane_id(LaneKey("p", "m\0"))
+    assert scene.ledger.known(["files/f1", "\0"]) == {"files/f1"}
+
+
+def test_a_fault_of_ours_is_no_server_that_is_away(scene: Scene) -> None:
+    """Waiting would not mend it."""
+    with pytest.raises(StoreError) as caught, scene.store._database.write() as tx:  # type: ignore[attr-defined]
+        tx.execute(sa.text("SELECT :value"), {})
+    assert not isinstance(caught.value, StoreAway)
 
 
 def test_another_programs_database_is_refused() -> None:
