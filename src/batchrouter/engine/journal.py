@@ -32,6 +32,7 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock, Timer
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Spill
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,9 @@ class Journal:
         *,
         on_settled: Callable[[str, Settled, int], None],
         on_stuck: Callable[[str, bool], None],
+        meters: Meters,
     ) -> None:
-        self._offering = Offering(ledger, calls, blobs, spill, clock, worker)
+        self._offering = Offering(ledger, calls, blobs, spill, clock, worker, meters)
         self._clock = clock
         self._budget = budget
         self._settings = settings

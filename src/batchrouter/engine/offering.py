@@ -14,6 +14,7 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Kept, Spill
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,14 @@ class Offering:
     """One worker's. Whatever the store or the blobs raise comes through; then the same draft may be offered again."""
 
     def __init__(
-        self, ledger: Ledger, calls: Calls, blobs: Blobs, spill: Spill | None, clock: Clock, worker: str
+        self,
+        ledger: Ledger,
+        calls: Calls,
+        blobs: Blobs,
+        spill: Spill | None,
+        clock: Clock,
+        worker: str,
+        meters: Meters,
     ) -> None:
         self._ledger = ledger
         self._calls = calls
@@ -34,11 +42,22 @@ class Offering:
         self._spill = spill
         self._clock = clock
         self._worker = worker
+        self._meters = meters
         self._loading = asyncio.Lock()
         """What the spill has is in memory one segment at a time, for its part of the budget was given back."""
 
     async def offer(self, draft: Draft) -> Settled:
         """Bytes first, then the row."""
+        began_s = self._clock.mono_s()
+        try:
+            settled = await self._offer(draft)
+        except Exception as error:
+            self._meters.flush_failed(error)
+            raise
+        self._meters.flush_s.add(self._clock.mono_s() - began_s)
+        return settled
+
+    async def _offer(self, draft: Draft) -> Settled:
         if draft.name is None:
             assert draft.segment is not None
             return await self._settle(draft, draft.segment, tuple(draft.parts))  # it may be let go meanwhile
@@ -72,7 +91,10 @@ class Offering:
         ):
             await self._blobs.put(segment.blob_key, parts)
             draft.written_ms = now_ms
-        return await self._calls.write(self._ledger.settle, self._worker, segment, self._clock.unix_ms())
+        settled = await self._calls.write(self._ledger.settle, self._worker, segment, self._clock.unix_ms())
+        self._meters.settled(segment, settled)
+        self._meters.flush_bytes.add(segment.length)
+        return settled
 
 
 def segment_of(kept: Kept) -> SegmentDraft:
