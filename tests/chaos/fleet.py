@@ -38,7 +38,6 @@ LEASE_S = 5.0
 GRACE_S = 8.0
 LANES = {"fast": 16, "slow": 16, "flaky": 8, "limited": 8, "claude": 8, "native": 8}
 """Providers, and how many calls of each a worker may have in flight."""
-IN_FLIGHT_MAX = sum(LANES.values())
 RPM = 900
 SLOW_S = 1.5
 LOST_CREATE_S = 12.0

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.chaos.evidence import Call, Case, Incident, LostLease, OwnEnd, calls_of
-from tests.chaos.fleet import IN_FLIGHT_MAX, LEASE_S, Fleet, running_fleet
+from tests.chaos.fleet import LEASE_S, Fleet, running_fleet
 from tests.chaos.garbage import garbage_of
 from tests.chaos.schedule import Trouble, plan
 from tests.chaos.tenants import Tenant
@@ -127,14 +127,14 @@ def judge(
                       and each.kind == "rolling"]  # fmt: skip
     report.faults += [f"{end} was nobody's doing" for end in ends if not excused(end, incidents)]
     losses = losses_of(incidents, lost, ends, processes, LEASE_S)
-    report.faults += charge(calls, losses, IN_FLIGHT_MAX)
+    report.faults += charge(calls, losses)
     report.faults += zombies(calls, incidents, losses, LEASE_S)
     status = Counter((case.batch or {}).get("status", "none") for case in cases)
     lines = sum(len(case.lines) for case in cases)
     say(f"{len(cases)} batches {dict(status)}, {lines} lines, {len(calls)} calls, {len(repeats_of(calls))} repeats")
     for loss in losses:
         if loss.repeats:
-            bound, when = bound_of(loss, calls, IN_FLIGHT_MAX), f"at {loss.at_s:.1f} s"
+            bound, when = bound_of(loss, calls), f"at {loss.at_s:.1f} s"
             say(f"  {len(loss.repeats):>3} repeats of at most {bound:>3}: {loss.why} of {loss.process} {when}")
     say(f"{len(ends)} processes ended by themselves: {ends}")
     say(f"{len(lost)} leases were lost: {[f'{each.process} at {each.at_s:.1f} s' for each in lost]}")

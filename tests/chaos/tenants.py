@@ -20,7 +20,7 @@ from tests.lines import CHAT, FINAL, Asked, jsonl
 ASK_S = 12.0
 """For one try: longer than an API waits for its database."""
 RETRY_S = 0.3
-OPEN_MAX = 4
+OPEN_MAX = 5
 MODELS = {"fast-1": 55, "fast-2": 8, "slow-1": 8, "flaky-1": 8, "limited-1": 6, "claude-haiku-4-5": 8, "native-1": 7}
 SHORT = ("5s", "12s")
 BOUNDARY = b"----chaos"
@@ -109,7 +109,7 @@ class Tenant:
         window = self._chance.choice(SHORT) if self._chance.random() < 0.25 else FOREVER
         case = Case(self.name, number, [], window)
         fat = self._chance.random() < 0.15
-        for place in range(self._chance.choice((1, 20, 60, 120))):
+        for place in range(self._chance.choice((1, 20, 60, 120, 250))):
             model = self._chance.choices(list(MODELS), list(MODELS.values()))[0]
             case.lines.append(self._line(case, place, model, fat))
         return case

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -158,9 +158,9 @@ def test_usage_is_that_of_the_log_and_no_answer_comes_from_nowhere() -> None:
     assert unpaid([case], [replace(calls[0], tokens=calls[0].tokens + 1), *calls[1:]]) != []
 
 
-def judged(calls: list[Call], incidents: list[Incident] = [], lost: list[LostLease] = [], most: int = 8) -> list[str]:  # noqa: B006
+def judged(calls: list[Call], incidents: Sequence[Incident] = (), lost: Sequence[LostLease] = ()) -> list[str]:
     calls = sorted(calls, key=lambda each: each.at_s)
-    return charge(calls, losses_of(incidents, lost, [], [W1, W2], LEASE_S), most)
+    return charge(calls, losses_of(incidents, lost, [], [W1, W2], LEASE_S))
 
 
 def kill(at_s: float, process: str = W1) -> Incident:
@@ -196,10 +196,12 @@ def test_a_kill_in_an_outage_costs_what_the_outage_held_up() -> None:
 
 
 def test_a_repeat_too_many_is_seen() -> None:
-    lines = [f"q0x0x{place}" for place in range(20)]
-    calls = [call(each, 9.9, end="client_closed") for each in lines] + [call(each, 16.0, W2) for each in lines]
-    assert judged(calls, [kill(10.0)], most=20) == []
-    assert judged(calls, [kill(10.0)], most=19) != []
+    """While nothing could be written, one call after another was sent, and then the process died."""
+    outage = Incident(Kind.BLOBS_HANG, "", 10.0, 29.0)
+    for last, well in ((12, True), (28, False)):
+        lines = [(f"q0x0x{second}", float(second)) for second in range(8, last)]
+        calls = [call(marker, at_s) for marker, at_s in lines] + [call(marker, 40.0, W2) for marker, _ in lines]
+        assert (judged(calls, [outage, kill(30.0)]) == []) is well
 
 
 def test_a_graceful_end_may_cost_nothing() -> None:

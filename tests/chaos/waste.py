@@ -109,7 +109,7 @@ def repeats_of(calls: Sequence[Call]) -> list[tuple[Call, Call]]:
     return pairs
 
 
-def charge(calls: Sequence[Call], losses: Sequence[Loss], in_flight_max: int) -> list[str]:
+def charge(calls: Sequence[Call], losses: Sequence[Loss]) -> list[str]:
     """Lays each repeat at the door of a loss; tells which fit nowhere, and which losses cost too much."""
     faults = []
     for first, again in repeats_of(calls):
@@ -125,24 +125,22 @@ def charge(calls: Sequence[Call], losses: Sequence[Loss], in_flight_max: int) ->
         else:
             loss.repeats.append((first, again))
     for loss in losses:
-        bound = bound_of(loss, calls, in_flight_max)
+        bound = bound_of(loss, calls)
         if len(loss.repeats) > bound:
-            faults.append(
-                f"{loss.why} of {loss.process} at {loss.at_s:.2f} s: {len(loss.repeats)} repeats, {bound} allowed"
-            )
+            faults.append(f"{loss.why} of {loss.process} at {loss.at_s:.2f} s: {len(loss.repeats)} repeats of {bound}")
     return faults
 
 
-def bound_of(loss: Loss, calls: Sequence[Call], in_flight_max: int) -> int:
-    """All that may be in flight, and the answers of the last flush before the trouble."""
-    flushed = sum(
-        1
-        for call in calls
-        if call.process == loss.process
-        and call.answered
-        and loss.from_s <= call.end_s <= loss.from_s + FLUSH_S + WRITE_S
-    )
-    return in_flight_max + flushed
+def bound_of(loss: Loss, calls: Sequence[Call]) -> int:
+    """All that the process had in flight at once, and the answers of one flush before and after the trouble began: so
+    long may it take until a write that hangs is noticed, and nothing more is sent."""
+    own = [call for call in calls if call.process == loss.process]
+    seen = [call for call in own if call.end_s >= loss.from_s and call.at_s <= loss.until_s]
+    moments = [call.at_s for call in seen if call.at_s >= loss.from_s] or [loss.from_s]
+    in_flight = max(sum(call.at_s <= moment <= call.end_s for call in seen) for moment in moments)
+    until_s = loss.from_s + 2 * (FLUSH_S + WRITE_S)
+    flushed = sum(1 for call in own if call.answered and loss.from_s <= call.end_s <= until_s)
+    return in_flight + flushed
 
 
 def zombies(calls: Sequence[Call], incidents: Sequence[Incident], losses: Sequence[Loss], lease_s: float) -> list[str]:
