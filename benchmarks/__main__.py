@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cpu, durability, gap, last_answer, limits, memory, rate, record, upload
+from benchmarks import cpu, durability, gap, last_answer, limits, memory, rate, record, scaling, takeover, upload
 from benchmarks.bench import ROOT, Bench, Figure, Missing, Wrong, pin_harness
 
 MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
@@ -19,6 +19,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "limits": limits.measure,
     "last-answer": last_answer.measure,
     "durability": durability.measure,
+    "scaling": scaling.measure,
+    "takeover": takeover.measure,
 }
 
 

@@ -26,9 +26,10 @@ class Client:
     connection: http.client.HTTPConnection | None = None
 
     def healthy(self) -> bool:
+        """Whether it would serve a request now."""
         probe = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            probe.request("GET", "/healthz")
+            probe.request("GET", "/readyz")
             return probe.getresponse().status == 200
         except OSError:
             return False

@@ -15,10 +15,9 @@ import yaml
 
 from benchmarks.bench import Bench, Wrong, last_words, pinned
 from benchmarks.client import Client
-from benchmarks.upstreams import free_port
+from benchmarks.upstreams import cpu_s, free_port
 
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
-TICKS = os.sysconf("SC_CLK_TCK")
 PROGRAM = Path(sys.executable).parent / "batchrouter"
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 45
@@ -43,12 +42,6 @@ class Server:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
         raise Wrong(f"the server has ended: {last_words(self.log)}")
-
-
-def cpu_s(pid: int) -> float:
-    # The second field is a name in brackets that may hold spaces; utime is the 12th after it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
 
 
 def configuration(base_url: str, pace: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -17,7 +18,24 @@ from typing import Any
 
 from benchmarks.bench import ROOT, Bench, Missing, last_words, pinned, tool
 
+TICKS = os.sysconf("SC_CLK_TCK")
 LUA = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process, all its threads and its ended children; steps of 10 ms."""
+    # The second field is a name in brackets that may hold spaces; utime is the 12th after it.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def family_cpu_s(pid: int) -> float:
+    """The same with its children."""
+    total = cpu_s(pid)
+    for child_pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += cpu_s(int(child_pid))
+    return total
 
 
 def free_port() -> int:
@@ -59,11 +77,15 @@ class Nginx:
 
     port: int
     stat_port: int
+    pid: int
     cert: Path | None = None
 
     @property
     def base_url(self) -> str:
         return f"{'https' if self.cert else 'http'}://127.0.0.1:{self.port}/v1"
+
+    def cpu_s(self) -> float:
+        return family_cpu_s(self.pid)
 
     def stat(self) -> tuple[int, int]:
         """Requests that arrived so far, and how many are being answered now; each call is one of both itself."""
@@ -99,7 +121,7 @@ def nginx(bench: Bench, kind: str, *, tls: bool = False) -> Iterator[Nginx]:
     command = [*pinned("other"), program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
     with child(command, folder / "nginx.log") as process:
         wait_for_port(port, process, folder / "nginx.log")
-        yield Nginx(port, stat_port or port, cert)
+        yield Nginx(port, stat_port or port, process.pid, cert)
 
 
 def self_signed(folder: Path) -> Path:
