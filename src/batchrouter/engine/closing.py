@@ -47,6 +47,10 @@ class Closer:
         self._settings = settings
         self._worker = worker
 
+    def count(self, event: BatchEvent | None) -> None:
+        """A batch that had left by `event` is final."""
+        self._journal.meters.batch_ended(event)
+
     def waits(self, duty: Duty) -> bool:
         """Whether a closed batch still gives its native jobs time: cancelled, they hand over what they finished."""
         if not duty.open_jobs or duty.sealed or duty.closing_ms is None or duty.closing is BatchEvent.COMPLETE:

@@ -38,6 +38,8 @@ from batchrouter.ports.spill import Spill
 log = logging.getLogger(__name__)
 
 CLAIM_SHARDS_MAX = 16
+WAITING_S = 2.0
+"""How long a lane that is hungry again goes by what was told to wait; the store decides what it gets."""
 LANE_BATCHES_MAX = 64
 """Batches that a lane has lines of at hand: beyond them, newcomers wait until the lane has room."""
 LAST_FLUSH_S = 10.0
@@ -48,8 +50,8 @@ CLOSING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 class Dispatcher:
     """Feeds the lanes of real-time calls; those of native batches (`LaneMode.BATCH`) are left to whoever feeds them.
 
-    `hungry` is called whenever a lane could take more; `drained` when a batch has its last line settled, or
-    no time left.
+    `workers` tells how many there are. `hungry` is called whenever a lane could take more; `drained` when a batch has
+    its last line settled, or no time left.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Dispatcher:
         spendings: Spendings,
         *,
         may_send: Callable[[], bool],
+        workers: Callable[[], int],
         hungry: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
@@ -80,6 +83,7 @@ class Dispatcher:
         self._upstreams = upstreams
         self._spendings = spendings
         self._may_send = may_send
+        self._workers = workers
         self._hungry = hungry
         self._drained = drained
         self._budget = Budget(settings.budget_bytes)
@@ -104,6 +108,8 @@ class Dispatcher:
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
+        self._waiting: dict[tuple[int, str], WaitingGroup] = {}
+        self._waiting_s = 0.0
         self._stopping = False
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -139,8 +145,7 @@ class Dispatcher:
         await self.strays.give_back()
         now_ms, now_s = self._clock.unix_ms(), self._clock.mono_s()
         self._set_aside = {batch_id: until_s for batch_id, until_s in self._set_aside.items() if until_s > now_s}
-        if groups is None:
-            groups = await self._calls.read(self._ledger.waiting, now_ms)
+        groups = await self._groups(groups, now_ms, now_s)
         for batch in self._batches.values():
             batch.waiting = 0
         by_lane: dict[int, list[WaitingGroup]] = {}
@@ -158,6 +163,26 @@ class Dispatcher:
                 claimed += await self._claim_for(runner, waiting)
         return claimed
 
+    def forget_waiting(self) -> None:
+        """What waits is not as it was told last."""
+        self._waiting.clear()
+
+    async def _groups(self, told: Sequence[WaitingGroup] | None, now_ms: int, now_s: float) -> list[WaitingGroup]:
+        """What waits: as it is told now, or was told lately, but for what was claimed of it since."""
+        if told is None and (not self._waiting or now_s - self._waiting_s > WAITING_S):
+            told = await self._calls.read(self._ledger.waiting, now_ms)
+        if told is not None:
+            self._waiting_s = now_s
+            self._waiting = {(group.lane_id, group.batch_id): group for group in told}
+        return list(self._waiting.values())
+
+    def _less(self, key: tuple[int, str], asked: int, claims: Sequence[Claim]) -> None:
+        """So much of what waited was claimed; who got less than he asked for got all."""
+        group = self._waiting.pop(key, None)
+        if group is not None and asked == len(claims) < group.shards:
+            lines = max(1, group.lines - sum(claim.pending.bit_count() for claim in claims))
+            self._waiting[key] = replace(group, shards=group.shards - len(claims), lines=lines)
+
     async def _claim_for(self, runner: LaneRunner, waiting: list[WaitingGroup]) -> int:
         held: dict[str, int] = {}
         tenant_held: dict[str, int] = {}
@@ -167,7 +192,7 @@ class Dispatcher:
         waiting = [group for group in waiting if not runner.holds_back(group.batch_id)]
         if runner.gives_up():
             return await self._claim_to_move(runner, waiting)
-        room = max(0, runner.appetite(sum(group.lines for group in waiting)))
+        room = max(0, runner.appetite(sum(group.lines for group in waiting) // (2 * self._workers())))
         if runner.pool.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
             # What a slow lane has at hand may last for hours; a newcomer must not wait for the end of it.
             room = max(room, 1)
@@ -200,6 +225,7 @@ class Dispatcher:
         except Exception:
             self.strays.doubt()
             raise
+        self._less((runner.lane.id, batch_id), count, claims)
         return await self._accept(runner, claims) if claims else 0
 
     async def _accept(self, runner: LaneRunner, claims: Sequence[Claim]) -> int:
@@ -292,6 +318,7 @@ class Dispatcher:
     def _on_moved(self, batch: BatchRun) -> None:
         if self._batches.get(batch.id) is batch and self._has_none_of(batch):
             self.drop(batch.id)
+        self.forget_waiting()
         self._hungry()
 
     def _has_none_of(self, batch: BatchRun) -> bool:

@@ -22,7 +22,7 @@ from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-TOGETHER = 8
+TOGETHER = 16
 """Ranges that are folded at a time. A batch in progress waits until it has so many."""
 TAKEN_MS = 120_000
 """How long nobody else folds what was taken: whoever took it may have died, or may find the bytes' place away."""

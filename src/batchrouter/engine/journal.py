@@ -88,6 +88,7 @@ class Journal:
         meters: Meters,
     ) -> None:
         self._offering = Offering(ledger, calls, blobs, spill, clock, worker, meters)
+        self.meters = meters
         self._clock = clock
         self._budget = budget
         self._settings = settings

@@ -43,8 +43,6 @@ LOAD_AGAIN_S = 1.0
 KEEP_S, KEEP_MOST_S = 0.3, 6.0
 """Claimed work that a lane keeps at hand: at least what it sends in the first time, so that claiming never holds up
 sending; and up to the second, so that it is seldom asked for, where much more waits than that."""
-REST_PART = 8
-"""What waits is left to others but for this part, so that all workers end a batch together."""
 
 
 class LaneRunner:
@@ -139,8 +137,9 @@ class LaneRunner:
     def retrying(self) -> int:
         return len(self._later)
 
-    def appetite(self, waiting: int = 0) -> int:
-        """How many more lines the lane would like to have claimed, of so many that wait."""
+    def appetite(self, share: int = 0) -> int:
+        """How many more lines the lane would like to have claimed, if `share` of what waits is this worker's: half of
+        its part, so that all workers end a batch together."""
         at_hand = self.loader.at_hand
         if not self.pool.open:
             return 1 - at_hand - len(self._flying)
@@ -149,7 +148,7 @@ class LaneRunner:
             int(self._rate.a_second * KEEP_MOST_S),
         )
         if at_hand < most // 2:
-            least = max(least, min(most, waiting // REST_PART))
+            least = max(least, min(most, share))
         return least - at_hand
 
     def loads(self) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,7 @@ from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-LOADS_S = 2.5
+LOADS_S = 3.0
 """How often changed loads are told before the lease asks for a renewal: people look at them."""
 RETRY_S = 1.0
 LOOK_S = 1.0
@@ -46,6 +46,8 @@ class Lease:
         self._told: Sequence[Load] = ()
         self._told_s = self._next_s = self._tick_s
         self._failing = False
+        self.workers = 1
+        """How many there are, this one included, as of the last renewal."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,6 +89,7 @@ class Lease:
             self._failing = False
             log.info("the lease of worker %s is renewed again", self._worker)
         self._told, self._told_s = loads, asked_s
+        self.workers = max(1, len(beat.peers))
         self._until_s = asked_s + self._lease_ms / 1000 * MARGIN if beat.alive else 0.0
         return beat
 

@@ -11,15 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
-from batchrouter.domain.shard import Beat, Duty, Rejection, WaitingGroup
+from batchrouter.domain.shard import Beat, WaitingGroup
 from batchrouter.engine.adopt import PATIENCE_S, Adopter
 from batchrouter.engine.closing import Closer
 from batchrouter.engine.dispatch import Dispatcher
+from batchrouter.engine.duties import Duties, DutyHints
 from batchrouter.engine.fault import told
 from batchrouter.engine.fold import TOGETHER, Folder
-from batchrouter.engine.ingest import decide
 from batchrouter.engine.jobs.loop import NativeJobs
 from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
@@ -28,7 +27,7 @@ from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.sweep import ORPHANS_EVERY_MS, Sweeper
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import BatchRouterError, StaleLease, StoreError
+from batchrouter.errors import BatchRouterError, StoreError
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
@@ -41,9 +40,7 @@ from batchrouter.ports.wake import Wake
 
 log = logging.getLogger(__name__)
 
-DUTIES_AT_ONCE = 16
 FAULT_WAIT_S = 1.0
-AWAIT_S = 1.0
 TICK_S = 1.0
 
 
@@ -85,10 +82,6 @@ class Worker:
         self._waiting: Sequence[WaitingGroup] | None = None
         """What the last look found, until a round of claims was made of it."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._failing: set[str] = set()
-        self._under_way: dict[str, asyncio.Task[bool]] = {}
-        self._awaiting: dict[str, float] = {}
-        """Closing batches that wait for their native jobs, and when they are looked at again."""
         self._anew: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[bool] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,7 +91,7 @@ class Worker:
     def _begin_incarnation(self) -> None:
         """A worker that lost its lease goes on under a new name, with nothing of what it had."""
         self.id = f"w-{self._chance.hex(16)}"
-        self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
+        lease = self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
         self.spendings = Spendings(self._job_ledger, self._calls)
         self.dispatcher = Dispatcher(
             self._ledger,
@@ -113,6 +106,7 @@ class Worker:
             self._upstreams,
             self.spendings,
             may_send=self._lease.held,
+            workers=lambda: lease.workers,
             hungry=self._claim_now.set,
             drained=self._duty_now.set,
         )
@@ -125,6 +119,24 @@ class Worker:
             self.dispatcher.journal,
             self._settings,
             self.id,
+        )
+        self.duties = Duties(
+            self._ledger,
+            self._calls,
+            self._blobs,
+            self._clock,
+            self._router,
+            self._upstreams,
+            self._settings,
+            self.closer,
+            self.id,
+            DutyHints(
+                again=self._duty_now.set,
+                lines=self._on_planned,
+                jobs=self._job_now.set,
+                closing=self.dispatcher.drop,
+                over=self.spendings.forget,
+            ),
         )
         self.jobs = NativeJobs(
             JobTools(
@@ -144,8 +156,8 @@ class Worker:
             held=self._lease.held,
             may_send=self.dispatcher.may_send,
             hurry=self._job_now.set,
-            on_moved=self._claim_now.set,
-            on_ended=self._on_job_ended,
+            on_moved=self._claim_anew,
+            on_ended=self.duties.on_job_ended,
         )
         self.folder = Folder(self._ledger, self._calls, self._blobs, self._clock, self._chance)
         self.sweeper = Sweeper(self._ledger, self._calls, self._blobs, self._clock, self._settings.linger_ms)
@@ -174,7 +186,10 @@ class Worker:
         await self.adopt()
         await self.enlist()
         self._lease.start()
-        self._tasks = [
+        self._tasks = self._begin_loops()
+
+    def _begin_loops(self) -> list[asyncio.Task[None]]:
+        return [
             asyncio.create_task(self._listen(), name="listen"),
             self._loop_of("look", self._look_now, self._settings.poll_s, self.look),
             self._loop_of("duties", self._duty_now, None, self._all_duties),
@@ -189,7 +204,7 @@ class Worker:
         """Send nothing more, let calls finish for `grace_s`, flush, give everything back."""
         if self._anew is not None:
             self._anew.cancel()
-        for task in (*self._tasks, *self._under_way.values()):
+        for task in (*self._tasks, *self.duties.under_way.values()):
             if task.get_name() != "ticks":
                 task.cancel()
         await asyncio.gather(self.jobs.drain(grace_s), self.dispatcher.drain(grace_s))
@@ -208,7 +223,7 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop at once; nothing is given back, the lease will end."""
-        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._under_way.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self.duties.under_way.values()]
         tasks += [task for task in (self._anew, self._adopting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -222,92 +237,7 @@ class Worker:
 
     async def duties_once(self) -> int:
         """Take and do the steps that batches need; returns how many were done."""
-        return sum(await asyncio.gather(*await self._begin_duties()))
-
-    async def _begin_duties(self) -> list[asyncio.Task[bool]]:
-        """Take the steps that batches need, apart from those under way, and begin them all."""
-        room = DUTIES_AT_ONCE - len(self._under_way)
-        if room <= 0:
-            return []
-        now_s = self._clock.mono_s()
-        self._awaiting = {batch_id: until_s for batch_id, until_s in self._awaiting.items() if until_s > now_s}
-        # Those that failed are told again, oldest first: they must not be all that is told.
-        duties = await self._calls.write(
-            self._ledger.take_duties,
-            self.id,
-            self._clock.unix_ms(),
-            room + len(self._failing),
-            self._under_way.keys() | self._awaiting.keys(),
-        )
-        self._failing &= {duty.batch_id for duty in duties} | self._under_way.keys()
-        tasks = []
-        for duty in duties:
-            task = asyncio.create_task(self._guarded(duty), name=f"duty {duty.batch_id}")
-            self._under_way[duty.batch_id] = task
-            tasks.append(task)
-        return tasks
-
-    async def _guarded(self, duty: Duty) -> bool:
-        """A batch that cannot take its step must not hold up the others."""
-        try:
-            done = await self._step(duty)
-            self._failing.discard(duty.batch_id)
-            if done:
-                self._duty_now.set()
-                self._claim_now.set()
-            return done
-        except StaleLease:
-            return False
-        except Exception as error:
-            self._failing.add(duty.batch_id)
-            log.error("%s could not take its step from %s: %s", duty.batch_id, duty.state, told(error))
-            return False
-        finally:
-            self._under_way.pop(duty.batch_id, None)
-
-    async def _step(self, duty: Duty) -> bool:
-        """The step that the duty's state asks for; see `Duty`."""
-        now_ms = self._clock.unix_ms()
-        match duty.state:
-            case BatchState.VALIDATING:
-                return await self._plan(duty)
-            case BatchState.CANCELLING if not duty.planned:
-                self.dispatcher.drop(duty.batch_id)
-                return await self._plan(duty)
-            case BatchState.IN_PROGRESS:
-                event = BatchEvent.COMPLETE if duty.done == duty.total else BatchEvent.EXPIRE
-                if not await self._calls.write(self._ledger.close, self.id, duty, event, now_ms):
-                    return False
-                self.dispatcher.drop(duty.batch_id)
-                log.info("%s closes (%s): %d of %d lines are done", duty.batch_id, event, duty.done, duty.total)
-                return True
-            case BatchState.FINALIZING | BatchState.CANCELLING:
-                self.dispatcher.drop(duty.batch_id)
-                if self.closer.waits(duty):
-                    self._awaiting[duty.batch_id] = self._clock.mono_s() + AWAIT_S
-                    self._job_now.set()
-                    return False
-                finished = await self.closer.finish(duty)
-                if finished:
-                    self.spendings.forget(duty.batch_id)
-                    log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
-                return finished
-            case _:
-                return False
-
-    async def _plan(self, duty: Duty) -> bool:
-        now_ms = self._clock.unix_ms()
-        decision = await decide(duty, self._blobs, self._router, self._upstreams.options, self._settings, now_ms)
-        planned = await self._calls.write(self._ledger.plan, self.id, duty, decision, self._clock.unix_ms())
-        if not planned:
-            return False
-        if isinstance(decision, Rejection):
-            log.info("%s failed: its file has %d errors", duty.batch_id, len(decision.errors))
-        else:
-            log.info("%s is planned: %d lines", duty.batch_id, decision.total)
-            self._wake.hint()  # there is work for the others too
-            self._job_now.set()
-        return True
+        return sum(await asyncio.gather(*await self.duties.begin()))
 
     async def look(self) -> int:
         """See what there is to do, and hint at it to those who do it; returns how many were."""
@@ -342,22 +272,18 @@ class Worker:
 
     async def _all_duties(self) -> int:
         """Begin what is due. Each step that was done asks for another look, so that none waits for a slow one."""
-        return len(await self._begin_duties())
+        return len(await self.duties.begin())
 
     async def _all_jobs(self) -> int:
         """As with duties: a job that uploads for minutes holds up no other."""
         return len(await self.jobs.begin())
-
-    def _on_job_ended(self, batch_id: str) -> None:
-        if self._awaiting.pop(batch_id, None) is not None:
-            self._duty_now.set()
 
     async def _all_folds(self) -> int:
         """One round a look beside batches that run, because sending goes first; all that there is when none does."""
         total = 0
         while done := await self.folder.run_once():
             total += done
-            if self.dispatcher.busy:
+            if done < TOGETHER or self.dispatcher.busy:
                 break
         return total
 
@@ -385,6 +311,8 @@ class Worker:
     ) -> None:
         """Run, then wait for a hint, or for `every_s` where there is one. A fault is told and never ends the loop; what
         could not be done is seen again by the next look."""
+        if every_s is None:
+            await now.wait()
         while True:
             now.clear()
             try:
@@ -398,6 +326,15 @@ class Worker:
             finally:
                 if timer is not None:
                     timer.cancel()
+
+    def _on_planned(self) -> None:
+        self._wake.hint()  # there is work for the others too
+        self._claim_anew()
+
+    def _claim_anew(self) -> None:
+        """There are lines of which the last look did not know."""
+        self.dispatcher.forget_waiting()
+        self._claim_now.set()
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
@@ -426,13 +363,12 @@ class Worker:
             self.traffic.meters.took_over(beat.reaped)
             log.warning("%d shards of workers that are gone are free", beat.reaped)
             self._wake.hint()
-            self._claim_now.set()
+            self._claim_anew()
 
     async def _begin_anew(self) -> None:
         lost, jobs, lease = self.dispatcher, self.jobs, self._lease
         lost.drop_all()
-        for task in self._under_way.values():
-            task.cancel()
+        self.duties.cancel()
         await asyncio.get_running_loop().run_in_executor(None, lease.stop)
         await jobs.aclose()
         await lost.aclose()

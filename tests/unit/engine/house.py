@@ -428,7 +428,7 @@ class House:
 
     async def new_worker(self, process: Process | None = None) -> Worker:
         worker = self.make_worker(process)
-        await worker.adopt()
+        await self.do(worker.adopt())
         await worker.enlist()
         return worker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from batchrouter.domain.lifecycle import BatchState
-from batchrouter.engine.worker import DUTIES_AT_ONCE
+from batchrouter.engine.duties import AT_ONCE
 from batchrouter.errors import BatchRouterError, BlobError
 from tests.unit.engine.house import House, chat
 
@@ -33,7 +33,7 @@ async def test_many_old_batches_that_cannot_step_leave_room_for_a_young_one() ->
     """More of them than are taken at once; when the disk is well again they go on, too."""
     house = House()
     await house.new_worker()
-    bad = [await house.create(chat(2)) for _ in range(2 * DUTIES_AT_ONCE + 1)]
+    bad = [await house.create(chat(2)) for _ in range(2 * AT_ONCE + 1)]
     unreadable = {f"read {house.store.state.batches[each].input_index_key}" for each in bad}
     house.process.fault = lambda verb, done: BlobError("input/output error") if verb in unreadable else None
     good = await house.create(chat(2))
@@ -75,7 +75,7 @@ async def test_a_step_that_hangs_holds_up_no_other_batch() -> None:
         await look(asked)
 
     worker._blobs._looks = looks
-    hanging = await worker._begin_duties()
+    hanging = await worker.duties.begin()
     await asyncio.sleep(0)
     quick = await house.create(chat(3))
     async with asyncio.timeout(10):  # a step that waits for the hanging one would wait for ever

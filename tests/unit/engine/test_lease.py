@@ -174,7 +174,7 @@ def test_changed_loads_are_told_sooner_and_others_are_not_told_again() -> None:
     run(lease, clock, 1)
     lease.tick([Load(lane_id=1, batch_id="b1", in_flight=3, retrying=0)])
     run(lease, clock, 5)
-    assert [(round(at_s - start_s, 1), count) for at_s, count in told] == [(0, 0), (2.5, 1)]
+    assert [(round(at_s - start_s, 1), count) for at_s, count in told] == [(0, 0), (3.0, 1)]
 
 
 def test_while_the_store_is_away_the_lease_is_asked_for_each_second() -> None:
