@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cpu, durability, gap, last_answer, limits, memory, rate, record, scaling, takeover, upload
+from benchmarks import cpu, durability, gap, last_answer, limits, memory, rate, record, scaling, soak, takeover, upload
 from benchmarks.bench import ROOT, Bench, Figure, Missing, Wrong, pin_harness
 
 MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
@@ -21,12 +21,16 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "durability": durability.measure,
     "scaling": scaling.measure,
     "takeover": takeover.measure,
+    "soak": soak.measure_embedded,
+    "soak-shared": soak.measure_shared,
 }
+LONG = ("soak", "soak-shared")
+"""Only when they are named."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a running BatchRouter.")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), metavar="NAME")
+    parser.add_argument("--only", action="extend", nargs="+", choices=MEASUREMENTS, metavar="NAME")
     parser.add_argument("--lines", type=int, help="lines of a run; the figures are then not written down")
     parser.add_argument("--rounds", type=int, default=3, help="repeats of what is quoted as a median")
     options = parser.parse_args()
@@ -36,7 +40,7 @@ def main() -> int:
 
     measured: dict[str, list[Figure]] = {}
     trouble = 0
-    for name in options.only:
+    for name in options.only or [name for name in MEASUREMENTS if name not in LONG]:
         print(f"{name} ...", flush=True)
         began = time.monotonic()
         try:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.bench import Bench, Wrong, last_words
 from benchmarks.client import Client
-from benchmarks.server import KEY, PROGRAM, STOP_SECONDS_MAX, wait_until_healthy
+from benchmarks.server import KEY, PROGRAM, STOP_SECONDS_MAX, configuration, wait_until_healthy
 from benchmarks.shared_storage import Bucket, Postgres
 from benchmarks.upstreams import cpu_s, free_port
 
@@ -63,16 +61,14 @@ def cluster(
     *,
     apis: int = 1,
     workers: int,
-    config: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
     **pace: int,
 ) -> Iterator[Cluster]:
-    """Started, each healthy. `config` are sections of the configuration, `pace` settings of its only provider."""
+    """Started, each healthy. `sections` are sections of the configuration, `pace` settings of its only provider."""
     folder = bench.folder("cluster")
-    provider = {"type": "openai", "base_url": base_url, "api_key": "sk-x", **pace}
     storage = {"database": database.url, "blobs": bucket.url, "spill": str(folder / "spill")}
-    whole = {"storage": storage, "providers": {"bench": provider}, "default_provider": "bench", **(config or {})}
     path = folder / "batchrouter.yaml"
-    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    path.write_text(configuration(base_url, pace, {"storage": storage, **(sections or {})}))
     env = {**os.environ, **bucket.env, "BATCHROUTER_API_KEY": KEY}
     upgrade = [str(PROGRAM), "db", "upgrade", "--config", str(path)]
     done = subprocess.run(upgrade, cwd=folder, env=env, capture_output=True, check=False)

@@ -38,6 +38,14 @@ class Watch(threading.Thread):
             polls += 1
             self.samples.append((time.perf_counter(), arrived - base - polls, writing))
 
+    def await_arrivals(self, count: int, seconds_max: float = 600) -> None:
+        """Returns when so many requests have arrived."""
+        end = time.monotonic() + seconds_max
+        while not self.samples or self.samples[-1][1] < count:
+            if time.monotonic() > end:
+                raise Wrong(f"the upstream has not seen {count:,} requests in {seconds_max:.0f} s")
+            time.sleep(SAMPLE_S)
+
     def when_arrived(self, count: float) -> float:
         """The moment of the `count`-th arrival, between two samples by straight line."""
         for (t0, n0, _), (t1, n1, _) in pairwise(self.samples):

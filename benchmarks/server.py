@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import yaml
 
@@ -44,19 +46,27 @@ class Server:
         raise Wrong(f"the server has ended: {last_words(self.log)}")
 
 
-def configuration(base_url: str, pace: Mapping[str, int]) -> str:
+def configuration(base_url: str, pace: Mapping[str, int], sections: Mapping[str, Any]) -> str:
+    """One provider for all, and other sections of the configuration."""
     provider = {"type": "openai", "base_url": base_url, "api_key": "sk-x", **pace}
-    return yaml.safe_dump({"providers": {"bench": provider}, "default_provider": "bench"}, sort_keys=False)
+    whole = {"providers": {"bench": provider}, "default_provider": "bench", **sections}
+    return yaml.safe_dump(whole, sort_keys=False)
 
 
 @contextlib.contextmanager
 def server(
-    bench: Bench, name: str, base_url: str, env: Mapping[str, str] | None = None, **pace: int
+    bench: Bench,
+    name: str,
+    base_url: str,
+    env: Mapping[str, str] | None = None,
+    sections: Mapping[str, Any] = MappingProxyType({}),
+    **pace: int,
 ) -> Iterator[Server]:
-    """A server on a new folder whose only provider is `base_url`; `pace` are settings of that provider."""
+    """A server on a new folder whose only provider is `base_url`; `pace` are settings of that provider, `sections`
+    others of the configuration."""
     folder, port = bench.folder(name), free_port()
     config, log, data = folder / "batchrouter.yaml", folder / "server.log", folder / "data"
-    config.write_text(configuration(base_url, pace))
+    config.write_text(configuration(base_url, pace, sections))
     command = [*pinned("test"), str(PROGRAM), "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data", str(data), "--config", str(config)]
     with open(log, "wb") as out:

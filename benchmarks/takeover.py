@@ -47,7 +47,7 @@ def takeover(bench: Bench, upstream: upstreams.Nginx, database: Postgres, store:
     path = inputs.questions(bench, LINES)
     waits: list[float] = []
     with cluster(
-        bench, upstream.base_url, database, store, workers=WORKERS, config={"server": {"lease": LEASE_S}},
+        bench, upstream.base_url, database, store, workers=WORKERS, sections={"server": {"lease": LEASE_S}},
         fixed_in_flight=IN_FLIGHT,
     ) as running:  # fmt: skip
         before = upstream.stat()[0]

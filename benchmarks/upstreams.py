@@ -18,6 +18,22 @@ from typing import Any
 
 from benchmarks.bench import ROOT, Bench, Missing, last_words, pinned, tool
 
+BRIEF = """
+daemon off; worker_processes 1; worker_rlimit_nofile 65535; pid @DIR@/nginx.pid;
+events { worker_connections 16384; use epoll; multi_accept on; }
+http {
+  access_log off; default_type application/json; keepalive_requests 100000000; keepalive_timeout 3600s; tcp_nodelay on;
+  client_body_temp_path @DIR@/body;
+  server {
+    listen 127.0.0.1:@PORT@ backlog=4096;
+    location = /v1/chat/completions { return 200 '{"id":"c-$connection-$connection_requests",\
+"object":"chat.completion","created":1763660000,"model":"fake-model","choices":[{"index":0,"message":\
+{"role":"assistant","content":"18"},"finish_reason":"stop"}],\
+"usage":{"prompt_tokens":60,"completion_tokens":1,"total_tokens":61}}'; }
+    location = /stat { stub_status; }
+  }
+}
+"""
 TICKS = os.sysconf("SC_CLK_TCK")
 LUA = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 
@@ -122,6 +138,18 @@ def nginx(bench: Bench, kind: str, *, tls: bool = False) -> Iterator[Nginx]:
     with child(command, folder / "nginx.log") as process:
         wait_for_port(port, process, folder / "nginx.log")
         yield Nginx(port, stat_port or port, process.pid, cert)
+
+
+@contextlib.contextmanager
+def brief_nginx(bench: Bench) -> Iterator[Nginx]:
+    """Answers at once, in 300 bytes."""
+    program = tool("nginx", "nginx-light")
+    folder, port = bench.folder("nginx-brief"), free_port()
+    (folder / "nginx.conf").write_text(BRIEF.replace("@DIR@", str(folder)).replace("@PORT@", str(port)))
+    command = [*pinned("other"), program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+    with child(command, folder / "nginx.log") as process:
+        wait_for_port(port, process, folder / "nginx.log")
+        yield Nginx(port, port, process.pid)
 
 
 def self_signed(folder: Path) -> Path:
