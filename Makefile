@@ -14,7 +14,7 @@ PIN := $(PIP) --require-hashes --no-build-isolation
 # Processes that share the tests, file by file: most tests wait for other processes more than they work.
 TESTERS ?= 2
 
-.PHONY: help install demo serve test chaos check bench oracle lock examples rehearse clean
+.PHONY: help install demo serve test chaos check bench soak oracle lock examples rehearse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
 
 bench: $(VENV)/.dev ## Measure speed and memory, and write docs/performance.md: make bench ARGS="--only cpu"
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## Run a batch of 1,000,000 lines in the memory of 50,000; on PostgreSQL too: make soak ARGS=soak-shared
+	@$(BIN)/python -m benchmarks --only soak $(ARGS)
 
 ORACLE := .venv-oracle
 

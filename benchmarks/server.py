@@ -60,6 +60,7 @@ def server(
     base_url: str,
     env: Mapping[str, str] | None = None,
     sections: Mapping[str, Any] = MappingProxyType({}),
+    /,
     **pace: int,
 ) -> Iterator[Server]:
     """A server on a new folder whose only provider is `base_url`; `pace` are settings of that provider, `sections`

@@ -155,7 +155,7 @@ def embedded(bench: Bench) -> Iterator[tuple[Client, dict[str, int]]]:
     """One process on SQLite and a folder."""
     with (
         upstreams.brief_nginx(bench) as upstream,
-        server(bench, "soak", upstream.base_url, sections=LIMITS, fixed_in_flight=IN_FLIGHT) as running,
+        server(bench, "soak", upstream.base_url, None, LIMITS, fixed_in_flight=IN_FLIGHT) as running,
     ):
         yield running.client, {"server": running.process.pid}
 

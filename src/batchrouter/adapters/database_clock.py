@@ -44,9 +44,9 @@ class DatabaseClock:
         await self._inner.sleep(seconds)
 
     def sync(self) -> None:
-        """Ask for the time, until an answer comes quickly, and some times over at most; the fastest counts, as of the
-        middle of its round trip. Blocks; from any thread. Raises what asking raises when not one answer came: the clock then runs on as before.
-        An answer so slow that it says less than what is known changes nothing."""
+        """Ask for the time until an answer comes quickly, a few times at most; the fastest counts, as of the middle of
+        its round trip. Blocks; from any thread. Raises what asking raises when not one answer came: the clock then
+        runs on as before. An answer so slow that it says less than what is known changes nothing."""
         with self._lock:
             self._take(*self._best())
 
