@@ -24,6 +24,8 @@ __all__ = [
 
 FLUSH_S, FLUSH_BUCKET_S = 0.1, 1.0
 """A crash repeats at most the lines of that long; ten times the segments would be ten times the puts."""
+POLL_S, POLL_SHARED_S = 1.0, 2.0
+"""Where others are told of news by hints, so that looking is only for what no hint tells."""
 FILES_APART = 256
 """Least number of open files that are not upstream connections: database, blobs, clients. A quarter if that is more;
 half where the limit is tiny."""
@@ -99,6 +101,7 @@ def engine_settings(config: Config, *, alone: bool, bucket: bool) -> EngineSetti
     return EngineSettings(
         alone=alone,
         lease_ms=round(config.server.lease * 1000),
+        poll_s=POLL_S if alone else POLL_SHARED_S,
         flush_s=FLUSH_BUCKET_S if bucket else FLUSH_S,
         budget_bytes=config.batches.memory_bytes,
         limits=batch_limits(config),
