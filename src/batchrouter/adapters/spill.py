@@ -18,6 +18,7 @@ import os
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -74,6 +75,11 @@ class FolderSpill:
     async def left_behind(self) -> list[str]:
         return await self._run(self._left_behind)
 
+    def used(self) -> tuple[int, int]:
+        """Segments in the folder and their bytes, whoever kept them. Blocks."""
+        sizes = self._sizes()
+        return len(sizes), sum(sizes)
+
     def close(self) -> None:
         """Waits for what is under way, then lets go: what is left is the next process's. A repeat is harmless."""
         self._thread.shutdown()
@@ -94,8 +100,7 @@ class FolderSpill:
         head = _HEAD.pack(_MAGIC, len(header))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            used = sum(entry.stat().st_size for entry in os.scandir(self._folder) if entry.name.endswith(_SEGMENT))
-            if used + size > self._limit_bytes:
+            if sum(self._sizes()) + size > self._limit_bytes:
                 raise SpillError(
                     f"the spill {self._folder} is full: it may hold {self._limit_bytes} bytes (spill_bytes)"
                 )
@@ -109,6 +114,15 @@ class FolderSpill:
         except OSError as error:
             raise SpillError(f"the spill {self._folder} cannot be written: {error.strerror or error}") from error
         return name
+
+    def _sizes(self) -> list[int]:
+        sizes: list[int] = []
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:  # nothing was kept yet
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another process has settled it meanwhile
+                    if entry.name.endswith(_SEGMENT):
+                        sizes.append(entry.stat().st_size)
+        return sizes
 
     def _write(self, path: Path, parts: Sequence[bytes]) -> None:
         checksum = hashlib.blake2b(digest_size=_SUM_SIZE)

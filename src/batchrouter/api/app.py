@@ -18,8 +18,10 @@ from batchrouter.api.context import Context, Door, Models
 from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.front import Front
 from batchrouter.api.health import Probes, probe_routes
+from batchrouter.api.metrics_route import guarded_metrics
 from batchrouter.api.replies import blobs_away, error_reply, json_reply, store_away
 from batchrouter.errors import ApiError, BlobError, BlobFull, BlobMissing, StoreAway, StoreFull
+from batchrouter.ports.meters import OTHER, Meters, count
 from batchrouter.service.files import disk_full
 from batchrouter.service.service import Service
 
@@ -36,12 +38,14 @@ def create_app(door: Door, service: Service, models: Models, probes: Probes = Pr
         for endpoint in ENDPOINTS
         for prefix in endpoint.home.value
     ]
+    if probes.metrics is not None and probes.guarded:
+        routes.append(guarded_metrics(context, probes.metrics))
     app = Starlette(
         routes=[*routes, *probe_routes(door, probes), *_described(door)],
         middleware=[Middleware(Front, door=door)],
         exception_handlers={
             HTTPException: _no_route,
-            ApiError: _api_error,
+            ApiError: _api_error(door.meters),
             StoreAway: _away,
             StoreFull: _no_room,
             BlobError: _away,
@@ -82,9 +86,14 @@ def _described(door: Door) -> list[BaseRoute]:
     return [Route("/openapi.json", description), Route("/docs", docs)]
 
 
-async def _api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return error_reply(error)
+def _api_error(meters: Meters) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        if error.status == 429:
+            count(meters.quota_refusals, error.code or OTHER)
+        return error_reply(error)
+
+    return handle
 
 
 async def _no_room(request: Request, error: Exception) -> Response:

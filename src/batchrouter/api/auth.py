@@ -20,7 +20,7 @@ KEY_CHARS = 512
 
 async def authenticate(context: Context, request: Request) -> Caller:
     """Raises `ApiError` 401 for no key and for a wrong one."""
-    secret = _sent_key(request)
+    secret = sent_key(request)
     if not secret:
         raise ApiError(
             401,
@@ -57,7 +57,7 @@ def masked(secret: str) -> str:
     return f"{secret[:3]}{'*' * min(len(secret) - 7, 40)}{secret[-4:]}"
 
 
-def _sent_key(request: Request) -> str | None:
+def sent_key(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()

@@ -9,6 +9,7 @@ from email.utils import formatdate
 
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.ports.clock import Chance, Clock
+from batchrouter.ports.meters import Meters
 from batchrouter.service.service import Service
 
 Models = Callable[[], Awaitable[Sequence[ModelInfo]]]
@@ -29,6 +30,7 @@ class Door:
     clock: Clock
     chance: Chance
     gate: Gate = field(default_factory=Gate)
+    meters: Meters = field(default_factory=Meters)
 
     def signature(self) -> dict[str, str]:
         """Headers that every reply has: an id that the log knows it by, and the date."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchrouter.api.context import Door
 from batchrouter.api.replies import error_reply, server_fault, stopping
+from batchrouter.ports.meters import OTHER
 
 log = logging.getLogger("batchrouter.api")
 
@@ -18,6 +19,8 @@ PLACES_MAX = 8
 """Innermost calls that the log tells of a fault; the outer ones are the framework's."""
 OPEN_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
 """Answered while the server stops: whoever watches it wants to know."""
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+"""Told one by one; people may send any word as a method."""
 
 
 class Front:
@@ -35,11 +38,14 @@ class Front:
         signature = door.signature()
         request_id = signature["x-request-id"]
         started = False
+        began_s = door.clock.mono_s()
 
         async def send_signed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                took_s = door.clock.mono_s() - began_s
+                door.meters.answered(_method(scope), _template(scope), message["status"], took_s)
                 MutableHeaders(scope=message).update(signature)
             await send(message)
 
@@ -55,6 +61,16 @@ class Front:
             if started:
                 return  # the server breaks the connection off, since nothing else can tell now
             await error_reply(server_fault())(scope, receive, send_signed)
+
+
+def _template(scope: Scope) -> str:
+    """The route that took it, never its path, which has ids in it."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else OTHER
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else OTHER
 
 
 def _kind_and_places(error: BaseException) -> str:

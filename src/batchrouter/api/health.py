@@ -29,10 +29,11 @@ async def always_ready() -> str | None:
 @dataclass(frozen=True, slots=True)
 class Probes:
     """`ready`: None, or why no work should be sent here, in words without secrets. `metrics`: the text that Prometheus
-    reads; without it there is no such path."""
+    reads; without it there is no such path. `guarded`: it is for admins alone, and is not among these routes."""
 
     ready: Callable[[], Awaitable[str | None]] = always_ready
-    metrics: Callable[[], bytes] | None = None
+    metrics: Callable[[], Awaitable[bytes]] | None = None
+    guarded: bool = False
 
 
 def probe_routes(door: Door, probes: Probes) -> list[BaseRoute]:
@@ -52,13 +53,17 @@ def probe_routes(door: Door, probes: Probes) -> list[BaseRoute]:
 
     routes: list[BaseRoute] = [Route(HEALTH_PATH, health), Route(READY_PATH, ready)]
     told = probes.metrics
-    if told is not None:
+    if told is not None and not probes.guarded:
 
         async def metrics(request: Request) -> Response:
-            return Response(told(), media_type=METRICS_TYPE)
+            return metrics_reply(await told())
 
         routes.append(Route(METRICS_PATH, metrics))
     return routes
+
+
+def metrics_reply(text: bytes) -> Response:
+    return Response(text, media_type=METRICS_TYPE)
 
 
 def create_probe_app(door: Door, probes: Probes) -> ASGIApp:

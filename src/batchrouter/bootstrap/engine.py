@@ -43,6 +43,7 @@ class Engine:
             upstreams=ConfiguredUpstreams(
                 config, providers.router, self._transport, most, providers.prices, self._facts, clock, env
             ).for_engine(),
+            meters=storage.meters,
         )
         self._transport.fence(lambda: self.worker.holds_lease)
 

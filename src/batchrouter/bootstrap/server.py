@@ -18,11 +18,14 @@ from batchrouter.api.late import Late
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings, ModelInfo, StaticKey
 from batchrouter.bootstrap.engine import Engine, raise_file_limit
+from batchrouter.bootstrap.metrics import Metrics
 from batchrouter.bootstrap.providers import Providers, make_service
 from batchrouter.bootstrap.ready import Ready, listen
 from batchrouter.bootstrap.storage import Storage, open_storage, patiently
 from batchrouter.config import Config, is_shared
 from batchrouter.domain.tenant import Role
+from batchrouter.engine.sight import seen
+from batchrouter.ports.meters import Meters
 
 FIRST = "made at the first start"
 NOT_YET = "the database has not been reached yet"
@@ -53,6 +56,8 @@ class Server:
         self._token = RealChance().token(40)
         self._clock = RealClock()
         self._providers = Providers(config, self._clock)
+        self._meters = Meters()
+        self._metrics = Metrics(self._meters, "serve" if works else "api", self._clock)
         self._storage: Storage | None = None
         self._engine: Engine | None = None
         self._api: ApiServer | None = None
@@ -62,14 +67,17 @@ class Server:
         """Open the storage, listen, then begin to work. Where a database may be away it listens first, and refuses
         with 503 until it is there. Raises `BatchRouterError`; then only `stop` is left to do."""
         raise_file_limit()
+        self._metrics.start()
         shared = is_shared(self._config.storage)
         if not shared:
-            self._storage = await open_storage(self._config.storage, self._data, self._env)
+            self._storage = await open_storage(self._config.storage, self._data, self._env, meters=self._meters)
         door, late = self._make_door(shared=shared)
         self._api = ApiServer(door, late)
         url = await listen(self._api, self._host, self._port)
         if self._storage is None:
-            self._storage = await open_storage(self._config.storage, self._data, self._env, make=self._makes)
+            self._storage = await open_storage(
+                self._config.storage, self._data, self._env, make=self._makes, meters=self._meters
+            )
         return await self._begin(self._storage, door, late, url)
 
     async def _begin(self, storage: Storage, door: Door, late: Late, url: str) -> Ready:
@@ -78,8 +86,10 @@ class Server:
         if storage.folder is not None:
             storage.folder.announce(ServerNote(url, os.getpid(), self._token))
         storage.start()
+        self._metrics.open(storage)
         if self._works:
             self._engine = Engine(storage, self._providers, self._env)
+            self._metrics.watch(partial(seen, self._engine.worker))
             await self._engine.start()
         self._serves = True
         late.app = create_app(door, service, self._list_models, self._probes)
@@ -98,12 +108,14 @@ class Server:
         static = [] if shared else [StaticKey(self._token, Role.ADMIN, key_id="folder")]
         if self._env_key is not None:
             static.append(StaticKey(self._env_key, Role.USER, key_id=_env_key_id(self._env_key)))
-        door = Door(ApiSettings(static_keys=tuple(static), version=version("batchrouter")), self._clock, RealChance())
+        settings = ApiSettings(static_keys=tuple(static), version=version("batchrouter"))
+        door = Door(settings, self._clock, RealChance(), meters=self._meters)
         return door, Late(door, self._probes)
 
     @property
     def _probes(self) -> Probes:
-        return Probes(self._why_not_ready)
+        told = self._config.server.metrics
+        return Probes(self._why_not_ready, None if told == "off" else self._metrics.text, guarded=told != "open")
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new work and end waiting requests; let calls and downloads finish for `grace_s`; then close."""
@@ -117,6 +129,7 @@ class Server:
             await self._api.stop(max(0.0, until_s - self._clock.mono_s()))
         if self._engine is not None:
             await self._engine.aclose()
+        await self._metrics.aclose()
         await self._providers.aclose()
         if self._storage is not None:
             await self._storage.close()

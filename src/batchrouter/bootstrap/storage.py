@@ -22,6 +22,7 @@ from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.database_clock import DatabaseClock
 from batchrouter.adapters.folder import DataFolder
 from batchrouter.adapters.impatient import ImpatientCalls
+from batchrouter.adapters.metered import MeteredBlobs, MeteredCalls
 from batchrouter.adapters.scratch import FolderScratch
 from batchrouter.adapters.spill import FolderSpill
 from batchrouter.adapters.sql.store import SqlStore
@@ -33,6 +34,7 @@ from batchrouter.errors import BlobError, StoreAway, StoreError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
+from batchrouter.ports.meters import Meters
 from batchrouter.ports.spill import Spill
 from batchrouter.ports.wake import Wake
 
@@ -71,21 +73,26 @@ class Storage:
         spill: FolderSpill | None,
         folder: DataFolder | None = None,
         closing: ExitStack,
+        meters: Meters,
     ) -> None:
         self.catalog = store.catalog
         self.ledger = store.ledger
         self.jobs = store.jobs
-        self.calls: Calls = calls
-        self.people_calls = people_calls
-        self.blobs: Blobs = blobs
+        self.backlogs = store.backlogs
+        self.calls: Calls = MeteredCalls(calls, meters, clock)
+        self.people_calls: Calls = MeteredCalls(people_calls, meters, clock)
+        self.blobs: Blobs = MeteredBlobs(blobs, meters, clock)
+        self.meters = meters
         self.wake: Wake = wake
         self.clock: Clock = clock
         self.name = name
         self.spill: Spill | None = spill
+        self.spill_used = None if spill is None else spill.used
         self.folder = folder
         self.bucket = isinstance(blobs, ObjectBlobs)
         self._store = store
         self._local_blobs = blobs if isinstance(blobs, LocalBlobs) else None
+        self._bucket = blobs if isinstance(blobs, ObjectBlobs) else None
         self._shared_clock = clock if isinstance(clock, DatabaseClock) else None
         self._scratch = scratch
         self._closing = closing
@@ -95,7 +102,9 @@ class Storage:
         self._answer: str | None = None
 
     @classmethod
-    def on_folder(cls, path: Path, env: Mapping[str, str], config: StorageConfig) -> Storage:
+    def on_folder(
+        cls, path: Path, env: Mapping[str, str], config: StorageConfig, meters: Meters | None = None
+    ) -> Storage:
         """SQLite and blobs; of `config` only what is said of the spill.
 
         Raises `FolderError` when another process holds the folder, `StoreError`."""
@@ -123,11 +132,18 @@ class Storage:
                 spill=spill,
                 folder=folder,
                 closing=opened.pop_all(),
+                meters=meters or Meters(),
             )
 
     @classmethod
     def on_postgres(
-        cls, config: StorageConfig, blobs_folder: Path | None, env: Mapping[str, str], *, make: bool
+        cls,
+        config: StorageConfig,
+        blobs_folder: Path | None,
+        env: Mapping[str, str],
+        *,
+        make: bool,
+        meters: Meters | None = None,
     ) -> Storage:
         """PostgreSQL, and the bucket or the folder that all processes share. With `make` an empty database gets its
         tables. Waits for the network: to be called in a thread. Raises `StoreAway`, `StoreError`, `ConfigError`."""
@@ -159,6 +175,7 @@ class Storage:
                 name=name,
                 spill=spill,
                 closing=opened.pop_all(),
+                meters=meters or Meters(),
             )
 
     @property
@@ -181,11 +198,11 @@ class Storage:
     async def check_bucket(self) -> None:
         """Raises `ConfigError` when only a person can make the bucket usable. One that cannot be reached now is told
         in the log and not waited for: what needs it tries again by itself."""
-        if not isinstance(self.blobs, ObjectBlobs):
+        if self._bucket is None:
             return
         try:
             async with asyncio.timeout(READY_S):
-                await self.blobs.check()
+                await self._bucket.check()
         except BlobError as error:
             log.warning("%s; going on", error)
         except TimeoutError:
@@ -240,15 +257,22 @@ class Storage:
 
 
 async def open_storage(
-    config: StorageConfig, given: Path | None, env: Mapping[str, str], *, make: bool = False
+    config: StorageConfig,
+    given: Path | None,
+    env: Mapping[str, str],
+    *,
+    make: bool = False,
+    meters: Meters | None = None,
 ) -> Storage:
     """What the configuration names; `given` is the folder of the command line, which wins. An empty database on
     PostgreSQL gets its tables with `make`, and is refused without; a folder's always does. Waits for a database that
     cannot be reached, and says so now and then. Raises `ConfigError` (also for a bucket that there is not),
     `FolderError`, and `StoreError` for a database that cannot be used, such as one of another schema."""
     if not is_shared(config):
-        return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config)
-    storage = await patiently(lambda: in_thread(lambda: Storage.on_postgres(config, given, env, make=make)))
+        return Storage.on_folder(given or Path(config.blobs or DATA_FOLDER), env, config, meters)
+    storage = await patiently(
+        lambda: in_thread(lambda: Storage.on_postgres(config, given, env, make=make, meters=meters))
+    )
     try:
         await storage.check_bucket()
     except BaseException:

@@ -6,6 +6,7 @@ The port is open before the database is reached, so that a process that waits fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from batchrouter.api.health import Probes, create_probe_app
 from batchrouter.api.server import ApiServer
 from batchrouter.api.settings import ApiSettings
 from batchrouter.bootstrap.engine import Engine
+from batchrouter.bootstrap.metrics import Metrics
 from batchrouter.bootstrap.providers import Providers
 from batchrouter.bootstrap.ready import Ready, listen
 from batchrouter.bootstrap.server import NOT_YET
 from batchrouter.bootstrap.storage import Storage, open_storage
 from batchrouter.config import Config
+from batchrouter.engine.sight import seen
+from batchrouter.ports.meters import Meters
 
 
 class WorkerProcess:
@@ -35,16 +39,22 @@ class WorkerProcess:
         self._storage: Storage | None = None
         self._engine: Engine | None = None
         self._providers = Providers(config, self._clock)
-        door = Door(ApiSettings(version=version("batchrouter")), self._clock, RealChance())
-        self._server = ApiServer(door, create_probe_app(door, Probes(self._why_not_ready)))
+        self._meters = Meters()
+        self._metrics = Metrics(self._meters, "worker", self._clock)
+        door = Door(ApiSettings(version=version("batchrouter")), self._clock, RealChance(), meters=self._meters)
+        told = None if config.server.metrics == "off" else self._metrics.text
+        self._server = ApiServer(door, create_probe_app(door, Probes(self._why_not_ready, told)))
 
     async def start(self) -> Ready:
         """Listen, wait for the database, then begin to work. Raises `BatchRouterError`; then only `stop` is left to
         do."""
+        self._metrics.start()
         url = await listen(self._server, self._host, self._port)
-        self._storage = await open_storage(self._config.storage, self._data, self._env)
+        self._storage = await open_storage(self._config.storage, self._data, self._env, meters=self._meters)
         self._storage.start()
+        self._metrics.open(self._storage)
         self._engine = Engine(self._storage, self._providers, self._env)
+        self._metrics.watch(partial(seen, self._engine.worker))
         await self._engine.start()
         return Ready(
             role="worker",
@@ -61,6 +71,7 @@ class WorkerProcess:
             await self._engine.stop(grace_s)
             await self._engine.aclose()
         await self._server.stop(0.0)
+        await self._metrics.aclose()
         await self._providers.aclose()
         if self._storage is not None:
             await self._storage.close()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from batchrouter.adapters.clock import RealChance, RealClock
+from batchrouter.api.context import Door
 from batchrouter.api.front import Front
+from batchrouter.api.settings import ApiSettings
 
 
-class Gate:
-    closing = False
-
-
-class Door:
-    gate = Gate()
-
+class KnownDoor(Door):
     def signature(self) -> dict[str, str]:
         return {"x-request-id": "req_1"}
 
@@ -43,7 +39,7 @@ async def test_the_log_has_kind_and_place_and_no_message(
     async def receive() -> Message:
         raise AssertionError("nothing is read")
 
-    door: Any = Door()
+    door = KnownDoor(ApiSettings(), RealClock(), RealChance())
     with caplog.at_level(logging.DEBUG):
         await Front(app, door)({"type": "http", "method": "GET", "path": "/v1/x"}, receive, send)
     assert [message["status"] for message in sent if "status" in message] == statuses

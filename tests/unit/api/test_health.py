@@ -52,7 +52,10 @@ async def test_a_process_is_alive_before_it_is_ready(door: Door) -> None:
     async def ready() -> str | None:
         return reasons.pop(0)
 
-    app = create_probe_app(door, Probes(ready, metrics=lambda: b"lines 1\n"))
+    async def metrics() -> bytes:
+        return b"lines 1\n"
+
+    app = create_probe_app(door, Probes(ready, metrics=metrics))
     assert (await get(app, "/healthz"))[::2] == (200, {"status": "ok"})
     assert (await get(app, "/readyz"))[::2] == (503, {"status": "not_ready", "reason": REASON})
     assert (await get(app, "/readyz"))[::2] == (200, {"status": "ok"})
