@@ -197,7 +197,8 @@ class Worker:
             self._loop_of("jobs", self._job_now, None, self._all_jobs),
             self._loop_of("folds", self._fold_now, None, self._all_folds),
             self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
-            self._loop_of("ticks", asyncio.Event(), TICK_S, self.tick),
+            self._loop_of("ticks", asyncio.Event(), TICK_S, self._alive),
+            self._loop_of("notes", asyncio.Event(), TICK_S, self._note),
         ]
 
     async def stop(self, grace_s: float) -> None:
@@ -263,12 +264,21 @@ class Worker:
         return await self.jobs.run_once()
 
     async def tick(self) -> int:
-        """Once a second: the loop is alive, and this is what it has and what it learnt."""
-        self._lease.tick(self.dispatcher.loads())
-        self.dispatcher.pump_all()
-        return await self.dispatcher.lanes.note() + await self.jobs.lanes.note()
+        """What the loops do each second."""
+        return await self._alive() + await self._note()
 
     # --- the loops ----------------------------------------------------------------------------------------------------
+
+    async def _alive(self) -> int:
+        """The event loop turns, and this is what it has. Waits for nothing: a database that makes everybody wait must
+        not look like a loop that hangs, and cost the lease."""
+        self._lease.tick(self.dispatcher.loads())
+        self.dispatcher.pump_all()
+        return 0
+
+    async def _note(self) -> int:
+        """What lanes learnt."""
+        return await self.dispatcher.lanes.note() + await self.jobs.lanes.note()
 
     async def _all_duties(self) -> int:
         """Begin what is due. Each step that was done asks for another look, so that none waits for a slow one."""

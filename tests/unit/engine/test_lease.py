@@ -262,3 +262,29 @@ async def test_a_zombie_sends_nothing_whatever_is_due_when_it_wakes() -> None:
         await house.settle()
     assert len(house.log) == sent
     assert house.done(batch_id) == done
+
+
+async def test_a_database_that_makes_everybody_wait_is_no_loop_that_hangs() -> None:
+    """Writes hang behind a lock that somebody dead holds; the lease waits for nobody, and is renewed all the same."""
+    house = House()
+    worker = await house.new_worker()
+    await house.create(chat(50))
+    await house.run_for(1)
+    never = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        await never.wait()
+
+    worker._calls.write = hang  # type: ignore[method-assign,assignment]
+    house.clock.advance(1)
+    ticks = worker._begin_loops()
+    try:
+        for _ in range(60):
+            house.clock.advance(0.5)
+            await house.settle()
+            assert_alive(worker._lease.renew(), True)
+        assert worker._lease.held()
+    finally:
+        for task in ticks:
+            task.cancel()
+        await asyncio.gather(*ticks, return_exceptions=True)
