@@ -253,7 +253,7 @@ def test_nothing_waits_without_an_end(pair_url: str) -> None:
         kept = tx.connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr]
     assert shown == {
         "application_name": "mine", "statement_timeout": "1min", "lock_timeout": "20s",
-        "idle_in_transaction_session_timeout": "10s",
+        "idle_in_transaction_session_timeout": "3s",
     }  # fmt: skip
     assert {name: kept[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")} == {
         "connect_timeout": "3", "keepalives_idle": "5", "tcp_user_timeout": "10000",
