@@ -42,6 +42,7 @@ RPM = 900
 SLOW_S = 1.5
 LOST_CREATE_S = 12.0
 """Longer than the longest freeze, after which a create may still be sent."""
+STARTS_MAX = 3
 SITE = Path(__file__).with_name("site")
 
 REFUSED = Rule(match=Match(contains=POISON), then=Then(status=400, code="refused"))
@@ -93,6 +94,17 @@ class Slot:
         for provider in self.program.config["providers"].values():
             provider["headers"] = {"x-worker": self.life}
         self.program.spawn()
+
+    def await_up(self) -> None:
+        """To be called while `busy` is held. A start that was given up (its disk was full) is tried again."""
+        for left in reversed(range(STARTS_MAX)):
+            try:
+                self.program.await_up()
+                return
+            except AssertionError:
+                if self.program.runs or not left:
+                    raise
+                self.spawn()
 
     def revive(self) -> tuple[str, int] | None:
         """Start the process anew if it ended by itself; which life it was, and its exit code."""
@@ -263,12 +275,14 @@ class Fleet:
 
     def _roll(self, slot: Slot) -> Incident:
         with slot.busy:
-            life, begun_s, program = slot.life, time.monotonic(), slot.program
+            program = slot.program
+            slot.await_up()  # before that the signal is the system's, and no stop of ours
+            life, begun_s = slot.life, time.monotonic()
             program.signal(signal.SIGTERM)
             code = program.wait()
             ended_s = time.monotonic()
             slot.spawn()
-            program.await_up()
+            slot.await_up()
         return Incident(Kind.ROLLING, life, begun_s, ended_s, died=True, clean=code == 0)
 
     def heal(self) -> None:
@@ -278,7 +292,8 @@ class Fleet:
             slot.database.set(Wire.THROUGH)
             slot.step_clock(0)
         for slot in self.slots.values():
-            slot.program.await_up()
+            with slot.busy:
+                slot.await_up()
 
     def _clear_up(self) -> None:
         for slot in self.slots.values():

@@ -18,7 +18,7 @@ from tests.chaos.garbage import garbage_of
 from tests.chaos.schedule import Trouble, plan
 from tests.chaos.tenants import Tenant
 from tests.chaos.verdict import faults_of, unpaid
-from tests.chaos.waste import bound_of, charge, excused, losses_of, repeats_of, zombies
+from tests.chaos.waste import LOST_LEASE, bound_of, charge, excused, losses_of, repeats_of, zombies
 from tests.serving import WorkerProcess
 
 WEIGHTS = {"ada": 1, "bob": 2, "cyd": 5}
@@ -137,7 +137,8 @@ def judge(
             bound, when = bound_of(loss, calls), f"at {loss.at_s:.1f} s"
             say(f"  {len(loss.repeats):>3} repeats of at most {bound:>3}: {loss.why} of {loss.process} {when}")
     say(f"{len(ends)} processes ended by themselves: {ends}")
-    say(f"{len(lost)} leases were lost: {[f'{each.process} at {each.at_s:.1f} s' for each in lost]}")
+    alone = [loss for loss in losses if loss.why == LOST_LEASE]
+    say(f"{len(lost)} leases were lost, {len(alone)} of them without a trouble of ours")
 
 
 def _tenants(fleet: Fleet, seed: int) -> list[Tenant]:

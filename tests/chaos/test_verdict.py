@@ -217,6 +217,13 @@ def test_a_short_freeze_may_cost_nothing_and_a_long_one_what_was_in_flight() -> 
     assert judged(calls, [Incident(Kind.FREEZE, W1, 10.0, 17.0)]) == []
 
 
+def test_a_lease_that_was_lost_for_want_of_time_costs_what_was_in_flight() -> None:
+    calls = [call("q0x0x0", 9.9), call("q0x0x0", 16.0, W2)]
+    assert judged(calls, lost=[LostLease(W1, 14.0)]) == []
+    assert judged(calls, lost=[LostLease(W2, 14.0)]) != []
+    assert judged(calls, lost=[LostLease(W1, 30.0)]) != []
+
+
 def test_a_native_job_is_never_run_twice() -> None:
     native = call("q0x0x0", 1.0, "", end="native", job="batch_a")
     assert judged([native, call("q0x0x0", 9.0, "", end="native", job="batch_b")], [kill(2.0)]) != []

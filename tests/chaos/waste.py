@@ -22,6 +22,10 @@ LEASE_SPARE = 0.5
 """A trouble of less than this part of a lease may cost nothing."""
 
 
+LOST_LEASE = "lost lease"
+"""A worker that got no time from its machine may lose its lease without any of our troubles."""
+
+
 @dataclass(slots=True)
 class Loss:
     """A moment when a process lost what it had in its hands. `from_s`: what was answered before is durable."""
@@ -55,10 +59,13 @@ def losses_of(
             elif each.clean and _troubles(incidents, process, each.begun_s, each.ended_s):
                 losses.append(_loss(f"{each.kind} in trouble", process, each.begun_s, each.ended_s, incidents))
             elif long and each.kind in (Kind.FREEZE, Kind.BLACKHOLE, Kind.CUT, Kind.DEAF, *DATABASE):
-                losses.append(_loss(f"{each.kind}", process, each.begun_s, each.ended_s, incidents))
+                losses.append(_loss(f"{each.kind}", process, each.begun_s, each.ended_s + FLUSH_S, incidents))
     losses += [_loss("own end", end.process, end.at_s - 1.0, end.at_s, incidents) for end in ends]
     for word in lost:
-        losses.append(_loss("lost lease", word.process, word.at_s - lease_s, word.at_s, incidents))
+        if not any(
+            each.process == word.process and each.at_s <= word.at_s <= each.until_s + lease_s for each in losses
+        ):
+            losses.append(_loss(LOST_LEASE, word.process, word.at_s - lease_s, word.at_s, incidents))
     return sorted(losses, key=lambda loss: loss.at_s)
 
 

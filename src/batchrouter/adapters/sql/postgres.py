@@ -27,8 +27,8 @@ _KEPT = 6
 _NOW_MS = sa.text("SELECT CAST(EXTRACT(epoch FROM clock_timestamp()) * 1000 AS BIGINT)")
 
 # What the URL does not say itself. A peer that is gone is noticed within about ten seconds, which is shorter than a
-# lease. On the server a transaction whose client says nothing more gives its locks back sooner: others wait for them, and
-# ours never pause that long unless they are frozen or cut off.
+# lease. On the server a transaction whose client says nothing more gives its locks back sooner: others wait for them,
+# and ours never pause that long unless they are frozen or cut off.
 _DEFAULTS: dict[str, str] = {
     "application_name": "batchrouter",
     "connect_timeout": "5",
