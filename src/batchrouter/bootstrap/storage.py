@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 READERS = 4
 """Threads that read PostgreSQL, each with a connection: a long list holds up no poll."""
-SYNC_S = 5.0
+SYNC_S = 15.0
 """How often the database's time is asked for."""
 ASK_S = 5.0
 """How long a person waits for a database that does not answer."""
