@@ -17,7 +17,8 @@ import typer
 from batchrouter.cli import words
 from batchrouter.cli.db_commands import db_app
 from batchrouter.cli.key_commands import keys_app, tenants_app
-from batchrouter.cli.options import Config, Data, Endpoint, ExitWithStdin, Json, LogLevel
+from batchrouter.cli.logs import log_to_stderr
+from batchrouter.cli.options import Config, Data, Endpoint, ExitWithStdin, Json, LogFormat, LogLevel
 from batchrouter.errors import ApiError, BatchRouterError
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def serve(
     data: Data = None,
     config: Config = None,
     log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    log_format: LogFormat = None,
     json: Json = False,
     workers: Annotated[
         int | None,
@@ -84,7 +86,7 @@ def serve(
     """Run the server until Ctrl-C or SIGTERM; a second one skips the wait for calls under way."""
     from batchrouter.cli.serve import ServeOptions, serve
 
-    words.log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format)
     raise typer.Exit(
         serve(
             ServeOptions(
@@ -96,6 +98,7 @@ def serve(
                 json=json,
                 workers=workers,
                 log_level=log_level,
+                log_format=log_format,
             )
         )
     )
@@ -108,6 +111,7 @@ def api(
     data: Data = None,
     config: Config = None,
     log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    log_format: LogFormat = None,
     json: Json = False,
     exit_with_stdin: ExitWithStdin = False,
 ) -> None:
@@ -115,7 +119,7 @@ def api(
     from batchrouter.cli.api import api
     from batchrouter.cli.role import RoleOptions
 
-    words.log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format)
     options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
     raise typer.Exit(api(options))
 
@@ -127,6 +131,7 @@ def worker(
     data: Data = None,
     config: Config = None,
     log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
+    log_format: LogFormat = None,
     json: Json = False,
     exit_with_stdin: ExitWithStdin = False,
 ) -> None:
@@ -134,7 +139,7 @@ def worker(
     from batchrouter.cli.role import RoleOptions
     from batchrouter.cli.worker import worker
 
-    words.log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format)
     options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
     raise typer.Exit(worker(options))
 
@@ -152,6 +157,7 @@ def run(
     wait: Annotated[bool, typer.Option("--wait", help="Keep waiting when only a person can help.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the output of an earlier run.")] = False,
     log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.error,
+    log_format: LogFormat = None,
     json: Json = False,
 ) -> None:
     """Run a whole file without a server, whatever its size. Run it again to continue after an interruption."""
@@ -160,7 +166,7 @@ def run(
     files = RunFiles.of(source, output, errors)
     from batchrouter.cli.run import RunOptions, run  # after the names were looked at, because it takes a while
 
-    words.log_to_stderr(log_level)
+    log_to_stderr(log_level, log_format)
     raise typer.Exit(run(RunOptions(files=files, config=config, endpoint=endpoint, wait=wait, force=force, json=json)))
 
 

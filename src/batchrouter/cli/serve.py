@@ -18,10 +18,11 @@ from batchrouter.config import is_shared, require_shared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions(RoleOptions):
-    """`workers` None: one, in this process. `log_level`: for the workers' processes."""
+    """`workers` None: one, in this process. `log_level` and `log_format`: for the workers' processes."""
 
     workers: int | None = None
     log_level: str = "warning"
+    log_format: str | None = None
 
 
 def serve(options: ServeOptions) -> int:
@@ -66,6 +67,7 @@ class Family:
 def _children(options: ServeOptions, count: int) -> Children:
     command = [sys.executable, "-m", "batchrouter.cli", "worker", "--port", "0", "--json", "--exit-with-stdin"]
     command += ["--log-level", options.log_level]
+    command += [] if options.log_format is None else ["--log-format", options.log_format]
     for name, value in (("--config", options.config), ("--data", options.data), ("--host", options.host)):
         command += [] if value is None else [name, str(value)]
     return Children(command, count)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from batchrouter import config as configuration
+from batchrouter.cli.logs import use_configured
 from batchrouter.config import DATA_FOLDER, Config, is_bucket
 from batchrouter.errors import ConfigError
 
@@ -19,7 +20,9 @@ NO_PROVIDER = (
 
 def load_config(path: Path | None) -> Config:
     """From `--config`, else from batchrouter.yaml in the working folder, else from the environment."""
-    return configuration.load(path, os.environ, folder=Path.cwd())
+    config = configuration.load(path, os.environ, folder=Path.cwd())
+    use_configured(config.server.log_format)
+    return config
 
 
 def data_folder(given: Path | None, config: Config) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import TextIO
 
 import msgspec
 
@@ -27,25 +25,6 @@ def say(text: str) -> None:
 def emit(value: object) -> None:
     """A result, for machines: one line of JSON."""
     tell(msgspec.json.encode(value).decode())
-
-
-def log_to_stderr(level: str) -> None:
-    """Raises ValueError for a level that there is not."""
-    handler = _Handler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Asks for the stream each time, because a panel on the terminal replaces it while it is drawn."""
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, _: TextIO) -> None:
-        return None
 
 
 def count(number: int) -> str:

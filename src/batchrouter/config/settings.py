@@ -28,6 +28,7 @@ class ServerConfig(_Struct, frozen=True):
     """Of `batchrouter worker`: health and metrics."""
     lease: Seconds = Seconds(30)
     """How long the lines of a worker stay its own after it was last heard of."""
+    log_format: Literal["text", "json"] = "text"
     metrics: Literal["key", "open", "off"] = "key"
     """Who may read `/metrics` of the API: keys of role admin, or everybody who reaches it. A worker's is open."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import traceback
 
-from batchrouter.errors import BatchRouterError
+from batchrouter.errors import BatchRouterError, LineRefused
 
 
 def told(error: BaseException) -> str:
-    """Our own errors say what happened; of any other only the type and the innermost place are told."""
+    """Our own errors say what happened; of any other only the type and the innermost place are told. A refusal of a
+    line names what stands in it: of that the code is told."""
+    if isinstance(error, LineRefused):
+        return f"the line is refused: {error.code}"
     if isinstance(error, BatchRouterError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
