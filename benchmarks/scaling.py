@@ -20,7 +20,7 @@ from benchmarks.upstreams import TICKS, Nginx
 
 WORKERS = (1, 2, 4, 8)
 IN_FLIGHT = 64
-FAST_WORKERS, FAST_IN_FLIGHT = 2, 256
+FAST_WORKERS, FAST_IN_FLIGHT = 4, 160
 SECONDS = 22
 """Of work in each run."""
 IDLE_WORKERS, IDLE_APIS, IDLE_SECONDS = 8, 2, 15
