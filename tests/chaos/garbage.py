@@ -1,4 +1,4 @@
-"""What lies in the bucket that no row names, and what a row names that is not there."""
+"""What lies in the bucket that no row names. (What a row names and is not there shows in the downloads.)"""
 
 from __future__ import annotations
 

@@ -170,6 +170,8 @@ def kill(at_s: float, process: str = W1) -> Incident:
 def test_what_the_upstream_put_off_is_no_repeat() -> None:
     calls = [call("q0x0x0", 1.0, status=503), call("q0x0x0", 2.0, end="broken"), call("q0x0x0", 3.0)]
     assert repeats_of(calls) == []
+    again = [call("q0x0x0", 4.0, W2, status=503), call("q0x0x0", 5.0, W2)]
+    assert repeats_of([*calls, *again]) == [(calls[-1], again[0])], "one repeat, and its second try"
 
 
 def test_a_repeat_without_a_fault_is_seen() -> None:

@@ -8,6 +8,7 @@ call may be sent while it lasts.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,8 @@ from tests.chaos.schedule import BLOBS, DATABASE, Kind
 
 FLUSH_S = 1.0
 """The journal collects finished lines for so long where bytes go to a bucket."""
-WRITE_S = 2.0
-"""Room for the write itself and for the one before it, on a machine that does other things too."""
+WRITE_S = 3.0
+"""Until a write that hangs is noticed, and room for a machine that does other things too."""
 LEASE_SPARE = 0.5
 """A trouble of less than this part of a lease may cost nothing."""
 
@@ -100,17 +101,17 @@ def _troubles(incidents: Sequence[Incident], process: str, begun_s: float, ended
 
 
 def repeats_of(calls: Sequence[Call]) -> list[tuple[Call, Call]]:
-    """Pairs of calls for the same line, the earlier of which had, or may have had, an outcome."""
+    """Pairs of calls for the same line, the earlier of which had, or may have had, an outcome. The next try of a call
+    that was put off is no repeat of what was before that call."""
     by_line: dict[str, list[Call]] = {}
     for call in calls:
         by_line.setdefault(call.marker, []).append(call)
     pairs = []
     for line in by_line.values():
-        for number, again in enumerate(line):
-            before = line[:number]
-            first = next(
-                (each for each in reversed(before) if each.answered or each.cut_off or each.end_s > again.at_s), None
-            )
+        for number, again in enumerate(line[1:], 1):
+            last = line[number - 1]
+            under_way = (each for each in line[:number] if each.end_s > again.at_s)
+            first = last if last.answered or last.cut_off else next(under_way, None)
             if first is not None:
                 pairs.append((first, again))
     return pairs
@@ -139,14 +140,13 @@ def charge(calls: Sequence[Call], losses: Sequence[Loss]) -> list[str]:
 
 
 def bound_of(loss: Loss, calls: Sequence[Call]) -> int:
-    """All that the process had in flight at once, and the answers of one flush before and after the trouble began: so
-    long may it take until a write that hangs is noticed, and nothing more is sent."""
+    """All that the process had in flight at once, and the answers of the time that a flush may take, at its busiest."""
     own = [call for call in calls if call.process == loss.process]
     seen = [call for call in own if call.end_s >= loss.from_s and call.at_s <= loss.until_s]
     moments = [call.at_s for call in seen if call.at_s >= loss.from_s] or [loss.from_s]
     in_flight = max(sum(call.at_s <= moment <= call.end_s for call in seen) for moment in moments)
-    until_s = loss.from_s + 2 * (FLUSH_S + WRITE_S)
-    flushed = sum(1 for call in own if call.answered and loss.from_s <= call.end_s <= until_s)
+    ends = sorted(call.end_s for call in seen if call.answered)
+    flushed = max((bisect(ends, end_s + FLUSH_S + WRITE_S) - place for place, end_s in enumerate(ends)), default=0)
     return in_flight + flushed
 
 
