@@ -116,13 +116,7 @@ class FolderSpill:
         return name
 
     def _sizes(self) -> list[int]:
-        sizes: list[int] = []
-        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:  # nothing was kept yet
-            for entry in entries:
-                with suppress(FileNotFoundError):  # another process has settled it meanwhile
-                    if entry.name.endswith(_SEGMENT):
-                        sizes.append(entry.stat().st_size)
-        return sizes
+        return _sizes_in(self._folder, _SEGMENT)
 
     def _write(self, path: Path, parts: Sequence[bytes]) -> None:
         checksum = hashlib.blake2b(digest_size=_SUM_SIZE)
@@ -225,6 +219,22 @@ class FolderSpill:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def count_segments(folder: Path) -> tuple[int, int, int]:
+    """How many segments a spill holds, their bytes, and how many were set aside. Takes no lock and changes nothing."""
+    sizes = _sizes_in(folder, _SEGMENT)
+    return len(sizes), sum(sizes), len(_sizes_in(folder, _BAD))
+
+
+def _sizes_in(folder: Path, suffix: str) -> list[int]:
+    sizes: list[int] = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # nothing was kept yet
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another process has settled it meanwhile
+                if entry.name.endswith(suffix):
+                    sizes.append(entry.stat().st_size)
+    return sizes
 
 
 def _read(data: bytes) -> Kept:

@@ -61,6 +61,15 @@ class Upstream:
     paged: bool = False
 
 
+class ListingFailed(Exception):
+    """`why`: the kind of what failed; `status`: of the reply, if there was one."""
+
+    def __init__(self, why: str, status: int | None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.status = status
+
+
 class UpstreamModels:
     def __init__(self, providers: Mapping[str, Upstream], clock: Clock) -> None:
         self._providers = providers
@@ -102,7 +111,18 @@ class UpstreamModels:
         return list(dict.fromkeys([*models, *listed]))
 
     async def _listed(self, name: str) -> list[msgspec.Raw]:
-        """The entries of all pages, each an object with an `id`."""
+        """The entries of all pages, each an object with an `id`; none when it does not answer."""
+        try:
+            return await self._pages(name)
+        except ListingFailed as error:
+            log.info("provider %s does not list its models: %s", name, error.why)
+            return []
+
+    async def ask(self, name: str) -> int:
+        """How many models that provider lists now. Raises `ListingFailed`."""
+        return len(await self._pages(name))
+
+    async def _pages(self, name: str) -> list[msgspec.Raw]:
         import aiohttp  # heavy, and not needed before somebody asks
 
         if self._session is None:
@@ -121,8 +141,7 @@ class UpstreamModels:
                     break
                 query["after_id"] = page.last_id
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, ReplyTooLarge, ConfigError) as error:
-            log.info("provider %s does not list its models: %s", name, type(error).__name__)
-            return []
+            raise ListingFailed(type(error).__name__, getattr(error, "status", None)) from error
         return entries
 
     async def _page(self, session: aiohttp.ClientSession, provider: Upstream, query: Mapping[str, str]) -> _List:

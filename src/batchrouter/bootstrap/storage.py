@@ -152,14 +152,14 @@ class Storage:
             opened.callback(store.close)
             clock = DatabaseClock(store.now_ms, RealClock())
             clock.sync()
-            blobs = _blobs_of(config, blobs_folder)
+            blobs = blobs_of(config, blobs_folder)
             opened.callback(blobs.close)
             wake = PostgresWake(config.database)
             opened.callback(wake.close)
             calls, people = Threads(readers=READERS), Threads(readers=READERS)
             opened.callback(calls.close)
             opened.callback(people.close)
-            name = f"{shown(config.database)}, {blobs_folder or config.blobs}"
+            name = _name_of(config, blobs_folder)
             spill = open_spill(config, spill_folder(config.spill, name, env), opened)
             # Made when it is needed: a process that is killed mostly leaves none.
             scratch = Path(tempfile.gettempdir()) / f"batchrouter-{RealChance().hex(32)}"
@@ -329,6 +329,17 @@ def open_spill(config: StorageConfig, folder: Path, opened: ExitStack) -> Folder
     return spill
 
 
+def spill_home(config: StorageConfig, home: Path, given: Path | None, env: Mapping[str, str]) -> Path:
+    """Where a process on this configuration spills; `home` is the data folder of one that is alone."""
+    if is_shared(config):
+        return spill_folder(config.spill, _name_of(config, given), env)
+    return Path(config.spill or home / "spill")
+
+
+def _name_of(config: StorageConfig, given: Path | None) -> str:
+    return f"{shown(config.database)}, {given or config.blobs}"
+
+
 def spill_folder(given: str | None, name: str, env: Mapping[str, str]) -> Path:
     """One for each database and bucket: what was finished for one must not be offered to another."""
     home = Path(env.get("XDG_STATE_HOME") or Path(env.get("HOME") or tempfile.gettempdir()) / ".local" / "state")
@@ -336,7 +347,8 @@ def spill_folder(given: str | None, name: str, env: Mapping[str, str]) -> Path:
     return (Path(given) if given else home / "batchrouter" / "spill") / apart
 
 
-def _blobs_of(config: StorageConfig, given: Path | None) -> LocalBlobs | ObjectBlobs:
+def blobs_of(config: StorageConfig, given: Path | None) -> LocalBlobs | ObjectBlobs:
+    """The place for bytes that the configuration names, or that of the folder that was given. Raises `ConfigError`."""
     if given is None and is_bucket(config.blobs):
         assert config.blobs is not None
         return ObjectBlobs.open(config.blobs, config.options)

@@ -266,6 +266,19 @@ def demo(
 
 
 @app.command()
+def doctor(
+    data: Data = None,
+    config: Config = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no provider.")] = False,
+    json: Json = False,
+) -> None:
+    """Look at everything that a server needs here, and say what to do. Exit code 1 when something is at fault."""
+    from batchrouter.cli.doctor import DoctorOptions, doctor
+
+    raise typer.Exit(doctor(DoctorOptions(data=data, config=config, offline=offline, json=json)))
+
+
+@app.command()
 def version(json: Json = False) -> None:
     """Print the version."""
     from importlib.metadata import PackageNotFoundError
