@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Callable, Sequence
 
 from benchmarks import inputs, upstreams
 from benchmarks.bench import Bench, Figure, Wrong
@@ -64,8 +63,11 @@ def takeover(bench: Bench, upstream: upstreams.Nginx, database: Postgres, store:
     return Figure(
         f"`kill -9` of one of {WORKERS} busy workers, lease {LEASE_S} s: until its lines are free for others",
         f"≤ the lease and {GRACE_S:.0f} s",
-        f"{max(free):.1f} s at most ({', '.join(f'{seconds:.1f}' for seconds in free)}); until the others, who have work "
-        f"at hand, took them all: {', '.join(f'{seconds:.1f}' for seconds in taken)} s; {repeats / KILLS:.0f} lines sent "
-        f"again for each kill, of {IN_FLIGHT} in flight and those answered within the last flush",
+        f"{told(free)}; until the others, who have work at hand, took them all: {told(taken)}; {repeats / KILLS:.0f} "
+        f"lines sent again for each kill, of {IN_FLIGHT} in flight and those answered since its last flush",
         max(free) <= LEASE_S + GRACE_S,
     )
+
+
+def told(seconds: Sequence[float]) -> str:
+    return f"{', '.join(f'{each:.1f}' for each in seconds)} s"
