@@ -33,7 +33,7 @@ class RequestQuotas:
 
     async def admit(self, caller: Caller) -> None:
         """Raises `ApiError` 429 until the next minute when there is nothing left of this one. A quota that is changed
-        holds within 5 s, one that is raised from the next minute on."""
+        holds within 5 s; what was let through in this minute counts."""
         quotas = await self.of(caller.tenant_id)
         if quotas.max_requests is None:
             return
@@ -73,6 +73,8 @@ class RequestQuotas:
         if len(self._known) >= TENANTS_MAX:
             self._known.clear()
             self._left.clear()
+        if known is not None and known[1].max_requests != quotas.max_requests:
+            self._left.pop(tenant_id, None)  # what was taken under the old one may be more than the new one allows
         self._known[tenant_id] = (now_s + KNOWN_S, quotas)
         return quotas
 

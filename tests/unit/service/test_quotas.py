@@ -74,6 +74,20 @@ async def test_processes_share_the_requests_of_a_minute() -> None:
     assert await let_through(first, 200) == 2
 
 
+async def test_a_changed_quota_holds_in_every_process_and_in_the_running_minute() -> None:
+    """Also in one that has taken requests and not used them, and in one that had found nothing left."""
+    house = House(max_requests=60)
+    first, second = house.process(), house.process()
+    assert await let_through(first, 1) == 1
+    assert await let_through(second, 200) == 57
+    house.bind(max_requests=0)
+    house.clock.advance(KNOWN_S)
+    assert await let_through(first, 5) == await let_through(second, 5) == 0
+    house.bind(max_requests=70)
+    house.clock.advance(KNOWN_S)
+    assert await let_through(second, 200) + await let_through(first, 200) == 10
+
+
 class CountingCalls(InlineCalls):
     """Counts the visits to the store."""
 
