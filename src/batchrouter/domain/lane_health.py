@@ -45,6 +45,8 @@ class LaneEvent(StrEnum):
     """Too many failures and no answer."""
     REFUSAL = "refusal"
     """Key, credit, permission."""
+    RESUME = "resume"
+    """Another worker's probe was answered."""
     REVIVE = "revive"
     """The start of a process, and so a new configuration; the state is the one that was stored."""
 
@@ -56,6 +58,7 @@ LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
         LaneEvent.WAIT: LaneState.WAITING,
         LaneEvent.SILENCE: LaneState.UNREACHABLE,
         LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.RESUME: LaneState.OPEN,
         LaneEvent.REVIVE: LaneState.OPEN,
     },
     LaneState.WAITING: {
@@ -64,6 +67,7 @@ LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
         LaneEvent.WAIT: LaneState.WAITING,
         LaneEvent.SILENCE: LaneState.UNREACHABLE,
         LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.RESUME: LaneState.WAITING,
         LaneEvent.REVIVE: LaneState.OPEN,
     },
     LaneState.UNREACHABLE: {
@@ -72,6 +76,7 @@ LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
         LaneEvent.WAIT: LaneState.WAITING,  # it speaks, so it can be reached
         LaneEvent.SILENCE: LaneState.UNREACHABLE,
         LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.RESUME: LaneState.UNREACHABLE,
         LaneEvent.REVIVE: LaneState.UNREACHABLE,
     },
     LaneState.PAUSED: {
@@ -80,6 +85,7 @@ LANE: dict[LaneState, dict[LaneEvent, LaneState]] = {
         LaneEvent.WAIT: LaneState.PAUSED,  # a full upstream has not yet said that it takes the key
         LaneEvent.SILENCE: LaneState.PAUSED,
         LaneEvent.REFUSAL: LaneState.PAUSED,
+        LaneEvent.RESUME: LaneState.OPEN,
         LaneEvent.REVIVE: LaneState.PAUSED,
     },
 }
@@ -174,6 +180,21 @@ class LaneHealth:
     def on_probe_gone(self) -> None:
         """The probe ended without telling anything (cancelled, its batch closed): another may go at once."""
         self._probe_sent_s = None
+
+    def on_resumed(self, now_s: float, *, only: bool) -> None:
+        """Another worker found the lane to work again. Where this member is not the `only` one of its pool, it need not
+        be the one that does: its probe is due at once."""
+        if self.state is not LaneState.PAUSED:
+            return
+        if only:
+            self._move(LaneEvent.RESUME, now_s, None)
+        else:
+            self._next_s = min(self._next_s, now_s)
+
+    @property
+    def next_probe_s(self) -> float:
+        """How long after a probe that is sent now the next one may follow, at most."""
+        return self._interval_s
 
     def on_answer(self, sent_s: float, now_s: float) -> None:
         """A line was answered (kinds OK and LINE_FAULT)."""

@@ -163,6 +163,11 @@ class Ledger(Protocol):
         """Write state, reason, until and limit of each; the key is not changed."""
         ...
 
+    def probe(self, worker: str, lane_id: int, now_ms: int, until_ms: int) -> bool:
+        """Whether this worker is, until `until_ms`, the one that probes the lane: it was already, or nobody else is
+        whose time has not passed and whose row stands. False: nothing changed."""
+        ...
+
     def lane(self, key: LaneKey) -> Lane:
         """The lane's row, made if it is not there."""
         ...

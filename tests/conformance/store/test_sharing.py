@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchrouter.domain.sharing import EVERYTHING, Demand, Peer, money_gate
-from tests.conformance.scene import LEASE_MS, Scene, records_of
+from tests.conformance.scene import FAST, LEASE_MS, SLOW, Scene, records_of
 
 
 def beat(scene: Scene, worker: str, **demands: Demand) -> dict[str, dict[str, Demand]]:
@@ -70,3 +72,29 @@ def test_peers_are_told_by_value(scene: Scene) -> None:
     demands["b"] = Demand(2)
     assert told.peers == (Peer("w1", {"a": Demand(1)}),)
     assert beat(scene, "w1", c=Demand(3)) == {"w1": {"c": Demand(3)}}
+
+
+def test_one_worker_probes_a_lane_until_its_time_is_over(scene: Scene) -> None:
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    lane_id = scene.lane_id()
+    assert scene.ledger.probe("w1", lane_id, scene.now, scene.now + 100)
+    assert not scene.ledger.probe("w2", lane_id, scene.now + 99, scene.now + 500)
+    assert scene.ledger.probe("w1", lane_id, scene.now + 99, scene.now + 200)
+    assert not scene.ledger.probe("w2", lane_id, scene.now + 100, scene.now + 500)
+    assert scene.ledger.probe("w2", lane_id, scene.now + 200, scene.now + 500)
+    assert not scene.ledger.probe("w1", lane_id, scene.now + 201, scene.now + 500)
+    assert not scene.ledger.probe("w1", 999, scene.now, scene.now + 1)
+
+
+def test_a_prober_that_is_gone_holds_nobody_up(scene: Scene) -> None:
+    """Each lane has one of its own, and noting a lane leaves it."""
+    for name in ("w1", "w2"):
+        scene.worker(name)
+    lane_id, other = scene.lane_id(FAST), scene.lane_id(SLOW)
+    assert scene.ledger.probe("w1", lane_id, scene.now, scene.now + 10**6)
+    assert scene.ledger.probe("w2", other, scene.now, scene.now + 10**6)
+    scene.ledger.note_lanes([replace(scene.ledger.lane(FAST), state="paused")])
+    assert not scene.ledger.probe("w2", lane_id, scene.now, scene.now + 1)
+    scene.ledger.resign("w1")
+    assert scene.ledger.probe("w2", lane_id, scene.now, scene.now + 1)

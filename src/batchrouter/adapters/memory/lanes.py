@@ -24,5 +24,15 @@ class Lanes(Part):
                 self._state.lanes[lane.id] = replace(lane, key=known.key)
 
     @atomic
+    def probe(self, worker: str, lane_id: int, now_ms: int, until_ms: int) -> bool:
+        if lane_id not in self._state.lanes:
+            return False
+        prober, ends_ms = self._state.probers.get(lane_id, (worker, 0))
+        if prober != worker and ends_ms > now_ms and prober in self._state.workers:
+            return False
+        self._state.probers[lane_id] = (worker, until_ms)
+        return True
+
+    @atomic
     def lane(self, key: LaneKey) -> Lane:
         return self._state.lane_of(key)

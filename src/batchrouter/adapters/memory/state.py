@@ -174,6 +174,8 @@ class State:
         self.batches: dict[str, BatchRow] = {}
         self.lanes: dict[int, Lane] = {}
         self.lane_ids: dict[LaneKey, int] = {}
+        self.probers: dict[int, tuple[str, int]] = {}
+        """By lane: who probes it, until when."""
         self.workers: dict[str, WorkerRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.garbage: dict[str, int] = {}

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.database import upsert
 from batchrouter.adapters.sql.rows import LANE_COLUMNS, lane_of
-from batchrouter.adapters.sql.schema import lanes
+from batchrouter.adapters.sql.schema import lanes, workers
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.shard import Lane, LaneKey
 
@@ -26,6 +26,17 @@ _NOTE = (
     lanes.update()
     .where(lanes.c.id == param("lane"))
     .values({name: param(f"new_{name}") for name in ("state", "reason", "until_ms", "limit")})
+)
+_PROBE = (
+    lanes.update()
+    .where(
+        lanes.c.id == param("lane"),
+        lanes.c.probe_worker.is_(None)
+        | (lanes.c.probe_worker == param("worker"))
+        | (lanes.c.probe_until_ms <= param("now"))
+        | lanes.c.probe_worker.not_in(sa.select(workers.c.id)),
+    )
+    .values(probe_worker=param("new_worker"), probe_until_ms=param("new_until"))
 )
 
 
@@ -48,6 +59,11 @@ class Lanes(Verbs):
         if rows:
             with self._db.write() as tx:
                 tx.execute(_NOTE, rows)
+
+    def probe(self, worker: str, lane_id: int, now_ms: int, until_ms: int) -> bool:
+        with self._db.write() as tx:
+            values = {"lane": lane_id, "worker": worker, "now": now_ms, "new_worker": worker, "new_until": until_ms}
+            return tx.execute(_PROBE, values).rowcount > 0
 
     def lane(self, key: LaneKey) -> Lane:
         with self._db.write() as tx:
