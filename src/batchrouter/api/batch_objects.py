@@ -10,6 +10,7 @@ from batchrouter.api.objects import seconds
 from batchrouter.domain.batch import Batch, LaneShare
 from batchrouter.domain.cost import NANO
 from batchrouter.domain.job import Job
+from batchrouter.domain.priority import Priority
 from batchrouter.service.batches import BatchView
 
 BatchStatus = Literal[
@@ -96,10 +97,11 @@ class JobObject(Struct):
 
 class Extension(Struct):
     """What OpenAI's object has no place for. `closing`: why the batch ends or ended (complete, expire, cancel);
-    `max_cost`: dollars that it may cost. `lanes` and `jobs` are not in lists."""
+    `max_cost`: dollars that it may cost; `priority`: among its tenant's batches. Lists have no `lanes` and `jobs`."""
 
     closing: str | None
     max_cost: float | None
+    priority: Literal["high", "normal", "low"]
     lanes: list[LaneObject] | UnsetType = UNSET
     jobs: list[JobObject] | UnsetType = UNSET
 
@@ -141,6 +143,13 @@ class BatchList(Struct):
     has_more: bool
 
 
+_WORDS: dict[Priority, Literal["high", "normal", "low"]] = {
+    Priority.HIGH: "high",
+    Priority.NORMAL: "normal",
+    Priority.LOW: "low",
+}
+
+
 def batch_object(view: BatchView) -> BatchObject:
     batch = view.batch
     return BatchObject(
@@ -170,6 +179,7 @@ def batch_object(view: BatchView) -> BatchObject:
         batchrouter=Extension(
             closing=batch.closing,
             max_cost=None if batch.max_cost_nano is None else dollars(batch.max_cost_nano),
+            priority=_WORDS[batch.priority],
             lanes=UNSET if view.lanes is None else [_lane(share) for share in view.lanes],
             jobs=UNSET if view.jobs is None else _jobs(view),
         ),

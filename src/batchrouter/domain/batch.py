@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
 
 
@@ -47,6 +48,7 @@ class Batch:
     unpriced: int = 0
     """Settled lines that used tokens at an unknown price; while there are any, the batch's cost is unknown."""
     max_cost_nano: int | None = None
+    priority: Priority = Priority.NORMAL
     errors: tuple[BatchError, ...] = ()
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -85,6 +87,7 @@ class NewBatch:
     idempotency_key: str | None = None
     resent: bool = False
     max_cost_nano: int | None = None
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

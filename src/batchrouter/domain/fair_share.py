@@ -1,6 +1,7 @@
 """Who is served next: which batches' shards a lane claims, and whose line takes its next free slot.
 
-Both share a lane between tenants by weight, and a tenant's part between its batches evenly. Claims look at what each
+Both share a lane between tenants by weight, and a tenant's part between its batches by priority, evenly among those of
+one; a batch near its deadline goes before any priority. Nobody gets nothing. Claims look at what each
 already holds; slots go by stride scheduling: everybody has a pass, serving moves it on by lines / weight, the lowest
 pass is next. A newcomer starts at the pass of the one being served: it has no claim on the past.
 """
@@ -10,12 +11,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.shard import WaitingGroup
 
 QUANTUM = 8
 """Lines a batch may take in one turn, so that choosing costs little per line."""
 URGENT_MS = 900_000
 """A batch this close to its deadline comes before the tenant's others."""
+URGENT_WEIGHT = 512
+"""Before `Priority.weight` of any, by as much as the highest is before the normal ones."""
+
+
+def weight_in_tenant(priority: Priority, deadline_ms: int, now_ms: int) -> int:
+    """A batch's part of what its tenant has of a lane, against the tenant's others."""
+    return URGENT_WEIGHT if deadline_ms - now_ms <= URGENT_MS else priority.weight
 
 
 def pick_shards(
@@ -78,9 +87,10 @@ def _deal(
 def _rank(
     group: WaitingGroup, held: Mapping[str, int], taken: Mapping[str, int], now_ms: int
 ) -> tuple[bool, float, int]:
-    """Among one tenant's batches: those near their deadline, then those that hold least, then the nearer deadline."""
+    """Among one tenant's batches: those near their deadline, then those that hold least for their priority, then the
+    nearer deadline."""
     holds = held.get(group.batch_id, 0) + taken[group.batch_id] * group.lines / group.shards
-    return (group.deadline_ms - now_ms > URGENT_MS, holds, group.deadline_ms)
+    return (group.deadline_ms - now_ms > URGENT_MS, holds / group.priority.weight, group.deadline_ms)
 
 
 class _Stride:
@@ -153,25 +163,29 @@ class Turns:
     """Whose turn it is among the batches that have a line ready in one lane.
 
     Use: `batch = next()`, take up to QUANTUM lines of it, `charge(batch, taken)`, and `remove` it when it has no line
-    ready any more. The shares of tenants follow their weights over time, whatever number of batches each has.
+    ready any more. The shares of tenants follow their weights over time, whatever number of batches each has; those of
+    a tenant's batches follow theirs.
     """
 
-    __slots__ = ("_batches", "_current", "_tenant_of", "_tenants", "_weights")
+    __slots__ = ("_batches", "_current", "_parts", "_tenant_of", "_tenants", "_weights")
 
     def __init__(self) -> None:
         self._tenants = _Stride()
         self._batches: dict[str, _Stride] = {}
         self._tenant_of: dict[str, str] = {}
         self._weights: dict[str, int] = {}
+        self._parts: dict[str, int] = {}
         self._current: str | None = None
 
     def __len__(self) -> int:
         """Batches that have a line ready."""
         return len(self._tenant_of)
 
-    def add(self, tenant: str, weight: int, batch: str, deadline_ms: int) -> None:
-        """The batch has lines ready. A second add of a batch only updates weight and deadline."""
+    def add(self, tenant: str, weight: int, batch: str, deadline_ms: int, part: int = 1) -> None:
+        """The batch has lines ready; `part` is its weight within its tenant. A second add of a batch only updates
+        weights and deadline."""
         self._weights[tenant] = max(1, weight)
+        self._parts[batch] = max(1, part)
         if batch in self._tenant_of:
             self._batches[tenant].retie(batch, deadline_ms)
             return
@@ -187,6 +201,7 @@ class Turns:
             return
         if batch == self._current:
             self._current = None
+        del self._parts[batch]
         batches = self._batches[tenant]
         batches.remove(batch)
         if not batches:
@@ -207,5 +222,5 @@ class Turns:
             return
         if batch == self._current:
             self._current = None
-        self._batches[tenant].charge(batch, lines)
+        self._batches[tenant].charge(batch, lines / self._parts[batch])
         self._tenants.charge(tenant, lines / self._weights[tenant])

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from batchrouter.domain.batch import BatchError
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.sharing import Peer
 
 
@@ -119,6 +120,9 @@ class WaitingGroup:
     deadline_ms: int
     shards: int
     lines: int
+    priority: Priority = Priority.NORMAL
+    max_in_flight: int | None = None
+    """How many calls its tenant may have in flight, over all lanes and workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,9 @@ class Claim:
     """What the batch may cost in all, in billionths of a dollar."""
     cost_nano: int = 0
     """What its settled lines cost, at the moment of the claim."""
+    priority: Priority = Priority.NORMAL
+    max_in_flight: int | None = None
+    """As in `WaitingGroup`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from batchrouter.domain.fair_share import pick_shards
+from batchrouter.domain.fair_share import pick_shards, weight_in_tenant
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
 from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
@@ -148,6 +148,7 @@ class Dispatcher:
         groups = await self._groups(groups, now_ms, now_s)
         for batch in self._batches.values():
             batch.waiting = 0
+            batch.part = weight_in_tenant(batch.priority, batch.deadline_ms, now_ms)
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
             if group.batch_id in self._batches:
@@ -156,6 +157,7 @@ class Dispatcher:
                 by_lane.setdefault(group.lane_id, []).append(group)
         for each in self.lanes.values():
             each.more_waiting = each.lane.id in by_lane
+            each.loader.queue.look()
         claimed = 0
         for lane_id, waiting in by_lane.items():
             runner = await self.lanes.get(lane_id)

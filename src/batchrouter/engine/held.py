@@ -27,9 +27,9 @@ class BatchRun:
     """One batch as this worker sees it, over all lanes.
 
     `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
-    round of claims. `deadline_s` is monotonic. `dropped`: the batch is closing; whoever still waits for something of it
-    must let go. `spend` is there for a batch with a limit. `stuck`: what is finished of it cannot be written, so that
-    nothing more of it is sent. `shards` were claimed since the batch is here.
+    round of claims. `deadline_s` is monotonic. `part` is its weight within its tenant. `dropped`: the batch is closing;
+    whoever still waits for something of it must let go. `spend` is there for a batch with a limit. `stuck`: what is
+    finished of it cannot be written, so that nothing more of it is sent. `shards` were claimed since the batch is here.
     """
 
     __slots__ = (
@@ -40,7 +40,9 @@ class BatchRun:
         "id",
         "input_keys",
         "open",
+        "part",
         "prefix",
+        "priority",
         "shards",
         "spend",
         "stuck",
@@ -54,6 +56,8 @@ class BatchRun:
         self.id = claim.batch_id
         self.tenant_id = claim.tenant_id
         self.weight = claim.weight
+        self.priority = claim.priority
+        self.part = claim.priority.weight
         self.deadline_ms = claim.deadline_ms
         self.deadline_s = float("inf")
         self.timer: Timer | None = None
@@ -262,6 +266,11 @@ class LaneQueue:
             lines += waiting.take(waiting.count)
         return lines
 
+    def look(self) -> None:
+        """The batches' weights and parts may have changed."""
+        for waiting in self._batches.values():
+            self._add_turn(waiting.batch)
+
     def held(self) -> list[tuple[BatchRun, int]]:
         """Waiting lines by batch."""
         return [(waiting.batch, waiting.count) for waiting in self._batches.values()]
@@ -270,5 +279,8 @@ class LaneQueue:
         waiting = self._batches.get(batch.id)
         if waiting is None:
             waiting = self._batches[batch.id] = _Waiting(batch)
-            self._turns.add(batch.tenant_id, batch.weight, batch.id, batch.deadline_ms)
+            self._add_turn(batch)
         return waiting
+
+    def _add_turn(self, batch: BatchRun) -> None:
+        self._turns.add(batch.tenant_id, batch.weight, batch.id, batch.deadline_ms, batch.part)

@@ -11,6 +11,7 @@ from batchrouter.domain.cost import nano_of
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.priority import BY_WORD, Priority
 from batchrouter.domain.shard import LaneMode
 from batchrouter.errors import ApiError, QuotaExceeded
 from batchrouter.ports.calls import Calls
@@ -79,6 +80,7 @@ class Batches:
         expires_s = asked.expiry(body, "output_expires_after", limits.expiry_min_s, limits.expiry_max_s)
         if repeat.key is not None and not 0 < len(repeat.key) <= KEY_CHARS:
             raise ApiError(400, f"The Idempotency-Key header must have 1 to {KEY_CHARS} characters.")
+        priority = _priority(metadata)
         max_cost_nano = await self._max_cost(caller, metadata, input_file_id)
         now_ms = self._clock.unix_ms()
         new = NewBatch(
@@ -96,6 +98,7 @@ class Batches:
             idempotency_key=repeat.key,
             resent=repeat.resent,
             max_cost_nano=max_cost_nano,
+            priority=priority,
         )
         try:
             created = await self._calls.write(self._catalog.create_batch, new, now_ms=now_ms)
@@ -172,6 +175,20 @@ class Batches:
         shares = self._catalog.lane_shares(batch_id) if batch.total else []
         jobs = self._catalog.jobs(batch_id) if any(share.mode == LaneMode.BATCH for share in shares) else []
         return BatchView(batch, tuple(shares_told(batch, shares)), tuple(jobs))
+
+
+def _priority(metadata: Mapping[str, str] | None) -> Priority:
+    told = (metadata or {}).get("priority")
+    if told is None:
+        return Priority.NORMAL
+    if told not in BY_WORD:
+        raise ApiError(
+            400,
+            f"Invalid 'metadata.priority': '{told}'. Supported values are: 'high', 'normal' and 'low'.",
+            param="metadata.priority",
+            code="invalid_priority",
+        )
+    return BY_WORD[told]
 
 
 def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:

@@ -132,3 +132,14 @@ def test_a_limit_without_a_price_is_refused_at_create(rig: Rig) -> None:
     assert refused.json()["error"]["code"] == "price_unknown"
     assert "other/m" in refused.json()["error"]["message"]
     assert create(rig, file_id, None).status_code == 200
+
+
+def test_a_priority_is_kept_with_the_batch(rig: Rig) -> None:
+    file_id = upload(rig, [line(1)])
+    for word in ("high", "normal", "low"):
+        assert create(rig, file_id, {"priority": word}).json()["batchrouter"]["priority"] == word
+    assert create(rig, file_id, None).json()["batchrouter"]["priority"] == "normal"
+    for told in ("", "urgent", "1", "HIGH"):
+        refused = create(rig, file_id, {"priority": told})
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (400, "invalid_priority", "metadata.priority")

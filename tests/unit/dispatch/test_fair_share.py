@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrouter.domain.fair_share import QUANTUM, URGENT_MS, Turns, pick_shards
+from batchrouter.domain.fair_share import QUANTUM, URGENT_MS, Turns, pick_shards, weight_in_tenant
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.shard import WaitingGroup
 
 FAR_MS = 86_400_000
 
 
 def group(
-    batch: str, tenant: str, shards: int, *, lines: int = 0, weight: int = 1, deadline_ms: int = FAR_MS
+    batch: str, tenant: str, shards: int, *, lines: int = 0, weight: int = 1, deadline_ms: int = FAR_MS, **more: Any
 ) -> WaitingGroup:
     return WaitingGroup(
         lane_id=1,
@@ -24,6 +26,7 @@ def group(
         deadline_ms=deadline_ms,
         shards=shards,
         lines=lines or shards * 500,
+        **more,
     )
 
 
@@ -61,6 +64,39 @@ def test_a_batch_near_its_deadline_comes_first_within_its_tenant() -> None:
     ]
     held = {"calm": 1, "urgent": 1, "other": 1}
     assert dict(pick_shards(waiting, held, {}, 10_000, 0)) == {"urgent": 10, "other": 10}
+
+
+def test_a_higher_priority_takes_eight_times_as_much_of_its_tenants_part() -> None:
+    """And nothing of another tenant's; none of the tenant's own is left without."""
+    waiting = [
+        group("high", "a", 100, priority=Priority.HIGH),
+        group("normal", "a", 100),
+        group("low", "a", 100, priority=Priority.LOW),
+        group("other", "b", 100),
+    ]
+    held = dict.fromkeys(("high", "normal", "low", "other"), 1)
+    picked = dict(pick_shards(waiting, held, {}, 82_000, 0))
+    assert picked["other"] == 82
+    assert 70 <= picked["high"] <= 74
+    assert 8 <= picked["normal"] <= 10
+    assert 1 <= picked["low"] <= 2
+
+
+def test_turns_within_a_tenant_follow_priority_and_deadlines_go_before() -> None:
+    turns, served = Turns(), Counter[str]()
+    near = weight_in_tenant(Priority.LOW, URGENT_MS, 0)
+    parts = {"high": Priority.HIGH.weight, "normal": Priority.NORMAL.weight, "low": Priority.LOW.weight}
+    for batch, part in parts.items():
+        turns.add("a", 1, batch, FAR_MS, part)
+    for _ in range(7300):
+        batch = turns.next()
+        assert batch is not None
+        served[batch] += QUANTUM
+        turns.charge(batch, QUANTUM)
+    assert 7.5 <= served["high"] / served["normal"] <= 8.5
+    assert 7.5 <= served["normal"] / served["low"] <= 8.5
+    assert near > 7 * Priority.HIGH.weight
+    assert weight_in_tenant(Priority.LOW, URGENT_MS + 1, 0) == Priority.LOW.weight
 
 
 def test_no_room_claims_nothing() -> None:

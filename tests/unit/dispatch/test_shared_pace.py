@@ -79,8 +79,8 @@ class SimWorker:
 
 
 def simulate(upstream: Upstream, workers: list[SimWorker], until_s: float, *, step_s: float = 0.01) -> None:
-    """Ticks a second, beats as of a worker whose loads change, every second when something new is to be told; each in a phase of
-    its own. The table is what the store holds: a worker's row goes when its lease has ended."""
+    """Ticks a second; beats as of a worker whose loads change, and every second when something new is to be told; each
+    in a phase of its own. The table is what the store holds: a worker's row goes when its lease has ended."""
     table = {worker.name: Peer(worker.name, {}) for worker in workers if not worker.from_s}
     calls: list[tuple[float, int, SimWorker, float, int, Verdict, Signals]] = []
     ticks = {worker.name: worker.from_s + worker.phase_s for worker in workers}

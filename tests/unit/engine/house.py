@@ -32,6 +32,7 @@ from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.lifecycle import BATCH_FINAL, JobState
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.planning import Planner
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.routing import Resolved, RouteProvider, Router
 from batchrouter.domain.shard import LaneKey, SegmentDraft
 from batchrouter.domain.tenant import Tenant
@@ -473,6 +474,7 @@ class House:
         window_ms: int = DAY_MS,
         metadata: dict[str, str] | None = None,
         max_cost_nano: int | None = None,
+        priority: Priority = Priority.NORMAL,
     ) -> str:
         """Upload and create; returns the batch's id."""
         data = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -493,6 +495,7 @@ class House:
                 api_key_id="key",
                 body_hash=str(self._batches),
                 max_cost_nano=max_cost_nano,
+                priority=priority,
             ),
             now_ms=now_ms,
         )

@@ -149,6 +149,7 @@ class Batches(Part):
             created_ms=new.created_ms,
             expires_ms=new.expires_ms,
             max_cost_nano=new.max_cost_nano,
+            priority=new.priority,
         )
         row = BatchRow(batch, new, now_ms)
         source = state.files.get(new.input_file_id)

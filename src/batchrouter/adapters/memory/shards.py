@@ -155,6 +155,8 @@ class Shards(Part):
             input_index_key=row.input_index_key or "",
             max_cost_nano=batch.max_cost_nano,
             cost_nano=batch.cost_nano,
+            priority=batch.priority,
+            max_in_flight=self._state.max_in_flight(batch.tenant_id),
         )
 
 
@@ -176,6 +178,8 @@ def waiting_groups(state: State) -> list[WaitingGroup]:
                 deadline_ms=row.batch.expires_ms,
                 shards=len(shards),
                 lines=sum(row.pending(shard).bit_count() for shard in shards),
+                priority=row.batch.priority,
+                max_in_flight=state.max_in_flight(row.batch.tenant_id),
             )
             for lane_id, shards in by_lane.items()
         ]

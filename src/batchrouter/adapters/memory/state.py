@@ -209,6 +209,10 @@ class State:
         tenant = self.tenants.get(tenant_id)
         return 1 if tenant is None else tenant.weight
 
+    def max_in_flight(self, tenant_id: str) -> int | None:
+        tenant = self.tenants.get(tenant_id)
+        return None if tenant is None else tenant.quotas.max_in_flight
+
     # --- files ----------------------------------------------------------------------------------------------------
 
     def insert_file(self, file: File) -> File:

@@ -28,6 +28,7 @@ from batchrouter.domain.batch import Batch, BatchError
 from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPart
 from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobState, UploadEvent, UploadState, upload_step
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.shard import Lane, LaneKey, LaneMode
 from batchrouter.domain.tenant import ApiKey, Quotas, Role, Tenant
 from batchrouter.domain.tokens import Tokens
@@ -167,7 +168,7 @@ BATCH_COLUMNS = _columns(
     batches, "id", "seq", "tenant_id", "state", "closing", "endpoint", "completion_window", "input_file_id", "metadata",
     "output_expires_after_s", "model", "total", "completed", "failed", "tokens_input", "tokens_cached",
     "tokens_output", "tokens_reasoning", "errors", "output_file_id", "error_file_id", "created_ms", "expires_ms",
-    "retry_of", "cost_nano", "unpriced", "max_cost_nano", *(f"{name}_ms" for name in _TIMES),
+    "retry_of", "cost_nano", "unpriced", "max_cost_nano", "priority", *(f"{name}_ms" for name in _TIMES),
 )  # fmt: skip
 LANE_COLUMNS = _columns(lanes, "id", "provider", "model", "pool", "mode", "state", "reason", "until_ms", "limit")
 
@@ -181,8 +182,8 @@ JOB_COLUMNS = _columns(
 def batch_of(row: Row) -> Batch:
     (id_, seq, tenant_id, state, closing, endpoint, window, input_file_id, metadata, output_expires_after_s, model,
      total, completed, failed, t_input, t_cached, t_output, t_reasoning, errors, output_file_id, error_file_id,
-     created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, in_progress_ms, finalizing_ms, completed_ms,
-     failed_ms, expired_ms, cancelling_ms, cancelled_ms) = row  # fmt: skip
+     created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, priority, in_progress_ms, finalizing_ms,
+     completed_ms, failed_ms, expired_ms, cancelling_ms, cancelled_ms) = row  # fmt: skip
     return Batch(
         id=id_,
         seq=seq,
@@ -202,6 +203,7 @@ def batch_of(row: Row) -> Batch:
         cost_nano=cost_nano,
         unpriced=unpriced,
         max_cost_nano=max_cost_nano,
+        priority=Priority(priority),
         errors=() if errors is None else _errors_in.decode(errors),
         output_file_id=output_file_id,
         error_file_id=error_file_id,

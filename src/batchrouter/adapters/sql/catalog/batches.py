@@ -209,6 +209,7 @@ def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
             "metadata": None if new.metadata is None else to_json(new.metadata),
             "output_expires_after_s": new.output_expires_after_s,
             "max_cost_nano": new.max_cost_nano,
+            "priority": new.priority,
             "created_ms": new.created_ms,
             "expires_ms": new.expires_ms,
             "input_blob_key": None if source is None else source.blob_key,

@@ -15,6 +15,7 @@ from batchrouter.adapters.sql.schema import batch_lanes, batches, ranges, shards
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.settlement import NO_GAIN, LaneGain
 from batchrouter.domain.shard import Claim, Move, WaitingGroup
 from batchrouter.errors import StaleLease
@@ -37,7 +38,7 @@ _groups = (
 _WAITING = (
     sa.select(
         _groups.c.lane_id, batches.c.id, batches.c.tenant_id, _weight, batches.c.expires_ms, _groups.c.shards,
-        _groups.c.lines,
+        _groups.c.lines, batches.c.priority, tenants.c.max_in_flight,
     )
     .select_from(_groups)
     .join(batches, batches.c.seq == _groups.c.batch_seq)
@@ -53,7 +54,7 @@ _CLAIM = (
         shards.c.batch_seq, shards.c.pending, batches.c.id.label("batch_id"), batches.c.tenant_id,
         _weight.label("weight"), batches.c.expires_ms, batches.c.endpoint, batches.c.input_blob_key,
         batches.c.input_index_key, batches.c.max_cost_nano, batches.c.cost_nano, ranges.c.first_line,
-        ranges.c.lines, ranges.c.done,
+        ranges.c.lines, ranges.c.done, batches.c.priority, tenants.c.max_in_flight,
     )
     .select_from(shards)
     .join(batches, batches.c.seq == shards.c.batch_seq)
@@ -180,8 +181,12 @@ def waiting_groups(tx: sa.Connection) -> list[WaitingGroup]:
             deadline_ms=expires_ms,
             shards=count,
             lines=lines,
+            priority=Priority(priority),
+            max_in_flight=max_in_flight,
         )
-        for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines in tx.execute(_WAITING)
+        for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines, priority, max_in_flight in tx.execute(
+            _WAITING
+        )
     ]
 
 
@@ -266,4 +271,6 @@ def _claim_of(row: Row, epoch: int, pending: int) -> Claim:
         input_index_key=row.input_index_key or "",
         max_cost_nano=row.max_cost_nano,
         cost_nano=row.cost_nano,
+        priority=Priority(row.priority),
+        max_in_flight=row.max_in_flight,
     )
