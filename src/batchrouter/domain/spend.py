@@ -29,28 +29,62 @@ _NO_OUTPUT = ("/embeddings", "/moderations")
 
 
 class Spend:
-    """One batch's limit, as one worker keeps it. In billionths of a dollar."""
+    """One batch's limit, as one worker keeps it. In billionths of a dollar.
 
-    __slots__ = ("limit_nano", "reserved_nano", "returned", "spent_nano")
+    What is settled is everybody's. What was spent here and is not yet known to be settled, and what is reserved here,
+    stays within this worker's `part` of the rest, if other workers have one too.
+    """
+
+    __slots__ = ("_confirmed", "_here", "_settled", "_told", "limit_nano", "need_nano", "part_nano", "reserved_nano",
+                 "returned")  # fmt: skip
 
     def __init__(self, limit_nano: int, spent_nano: int) -> None:
         """`spent_nano`: what the batch has cost so far, as the store knows it."""
         self.limit_nano = limit_nano
-        self.spent_nano = spent_nano
+        self._settled = spent_nano
+        self._here = self._confirmed = self._told = 0
+        self.part_nano: int | None = None
         self.reserved_nano = 0
+        self.need_nano = 1
+        """The most that the line can cost which was asked for last."""
         self.returned = 0
-        """How many reservations came back so far: another number means another try for those that did not fit."""
+        """How often money came back so far: another number means another try for those that did not fit."""
+
+    @property
+    def spent_nano(self) -> int:
+        return self._settled + self.open_nano
+
+    @property
+    def open_nano(self) -> int:
+        """Spent here, and not yet known to be settled."""
+        return self._here - self._told
+
+    @property
+    def room_nano(self) -> int:
+        """What may be reserved now."""
+        room = self.limit_nano - self.spent_nano - self.reserved_nano
+        if self.part_nano is not None:
+            room = min(room, self.part_nano - self.open_nano - self.reserved_nano)
+        return max(0, room)
 
     def hear(self, spent_nano: int) -> None:
         """The store's sum at a later moment: others may have spent too."""
-        self.spent_nano = max(self.spent_nano, spent_nano)
+        self._settled += max(0, spent_nano - self.spent_nano)
 
     def reserve(self, most_nano: int) -> bool:
         """Take the most that a line can cost, before it is sent. False: it does not fit, nothing was taken."""
-        if self.spent_nano + self.reserved_nano + most_nano > self.limit_nano:
+        self.need_nano = max(1, most_nano)
+        out_nano = self.reserved_nano + most_nano
+        if self.spent_nano + out_nano > self.limit_nano:
             return False
-        self.reserved_nano += most_nano
+        if self.part_nano is not None and self.open_nano + out_nano > self.part_nano:
+            return False
+        self.reserved_nano = out_nano
         return True
+
+    def hopeless(self, most_nano: int) -> bool:
+        """Whether so much will never be left again, whatever calls in flight give back."""
+        return self.spent_nano + most_nano > self.limit_nano
 
     def give_back(self, most_nano: int) -> None:
         """A call ended for which that was reserved."""
@@ -58,8 +92,32 @@ class Spend:
         self.returned += 1
 
     def spend(self, cost_nano: int) -> None:
-        """A line was settled at that cost."""
-        self.spent_nano += max(0, cost_nano)
+        """A line ended at that cost."""
+        self._here += max(0, cost_nano)
+
+    # --- several workers ------------------------------------------------------------------------------------------
+
+    def settled(self, cost_nano: int) -> None:
+        """So much of what was spent here is settled by now."""
+        self._confirmed += cost_nano
+
+    @property
+    def confirmed_nano(self) -> int:
+        return self._confirmed
+
+    def heard(self, settled_nano: int, confirmed_nano: int) -> int:
+        """The store's sum, asked for when `confirmed_nano` of what was spent here was settled: it has that. Returns how
+        much less is open here than before."""
+        less = max(0, confirmed_nano - self._told)
+        self._told += less
+        self._settled = settled_nano
+        return less
+
+    def allow(self, part_nano: int | None) -> None:
+        """This worker's part of what is left from now on."""
+        if self.part_nano is not None and (part_nano is None or part_nano > self.part_nano):
+            self.returned += 1
+        self.part_nano = part_nano
 
 
 def dollars(nano: int) -> str:

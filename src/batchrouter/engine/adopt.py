@@ -28,9 +28,7 @@ AGAIN_FIRST_S, AGAIN_MAX_S = 0.5, 10.0
 
 
 class Adopter:
-    def __init__(
-        self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, spill: Spill, meters: Meters
-    ) -> None:
+    def __init__(self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, spill: Spill, meters: Meters) -> None:
         self._ledger = ledger
         self._calls = calls
         self._blobs = blobs

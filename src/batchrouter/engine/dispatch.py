@@ -19,14 +19,15 @@ from batchrouter.engine.budget import Budget
 from batchrouter.engine.fault import told
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.journal import Journal
-from batchrouter.engine.lane_rows import LaneRows
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
 from batchrouter.engine.moving import Mover
 from batchrouter.engine.runners import LaneMeans, Runners
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
+from batchrouter.engine.sharing import Sharing
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.strays import Strays
+from batchrouter.engine.tenants import TenantRun
 from batchrouter.engine.traffic import Traffic
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
@@ -104,7 +105,8 @@ class Dispatcher:
         self.strays = Strays(ledger, calls, worker)
         self.strays.knows.append(self._knows)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
-        self.lanes = Runners(LaneRows(ledger, calls, clock), clock, upstreams, self._make, hungry)
+        self.sharing = Sharing(worker, clock, lambda: self.lanes.values(), spendings, alone=settings.alone)
+        self.lanes = Runners(ledger, calls, self.sharing, clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
@@ -130,6 +132,11 @@ class Dispatcher:
     def budget(self) -> Budget:
         return self._budget
 
+    async def look(self) -> None:
+        """Once a second: what other workers have written of what this one works at."""
+        await self.lanes.look()
+        await self._spendings.look(self._clock.mono_s(), lambda batch_id: self._batches.get(batch_id) is not None)
+
     def pump_all(self) -> None:
         for runner in self.lanes.values():
             runner.pump()
@@ -151,6 +158,7 @@ class Dispatcher:
             batch.part = weight_in_tenant(batch.priority, batch.deadline_ms, now_ms)
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
+            self._tenant_of(group)  # its quota may be another now
             if group.batch_id in self._batches:
                 self._batches[group.batch_id].waiting += group.lines
             if group.deadline_ms > now_ms and group.batch_id not in self._set_aside:
@@ -264,10 +272,13 @@ class Dispatcher:
         self._unloaded.append((claim.shard_id, claim.epoch))
         self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
 
+    def _tenant_of(self, claim: Claim | WaitingGroup) -> TenantRun:
+        return self.sharing.tenants.of(claim.tenant_id, claim.max_in_flight, self.sharing.workers)
+
     def _batch_of(self, claim: Claim, spend: Spend | None) -> BatchRun:
         batch = self._batches.get(claim.batch_id)
         if batch is None:
-            batch = self._batches[claim.batch_id] = BatchRun(claim, spend)
+            batch = self._batches[claim.batch_id] = BatchRun(claim, spend, self._tenant_of(claim))
             batch.stuck = self.journal.stuck_alone(batch.id)
             self._await_deadline(batch)
         return batch
@@ -294,12 +305,14 @@ class Dispatcher:
             clock=self._clock,
             chance=self._chance,
             gate=self,
+            sharing=self.sharing,
             on_hungry=self._hungry,
         )
 
     # --- what becomes of batches ------------------------------------------------------------------------------------
 
-    def _on_settled(self, batch_id: str, settled: Settled, count: int) -> None:
+    def _on_settled(self, batch_id: str, settled: Settled, cost_nano: int) -> None:
+        self._spendings.on_settled(batch_id, cost_nano)
         batch = self._batches.get(batch_id)
         if batch is not None and (settled.drained or settled.state in CLOSING or self._has_none_of(batch)):
             self.drop(batch_id)
@@ -370,7 +383,8 @@ class Dispatcher:
                 if batch_id in pauses:
                     reason, next_s = pauses[batch_id]
                     # In whole seconds: what is told anew with other milliseconds is written anew.
-                    load = replace(load, reason=reason, until_ms=round(next_s + ahead_s) * 1000)
+                    until_ms = None if next_s is None else round(next_s + ahead_s) * 1000
+                    load = replace(load, reason=reason, until_ms=until_ms)
                 told.append(load)
         return told
 

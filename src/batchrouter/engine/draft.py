@@ -17,6 +17,7 @@ class Draft:
 
     __slots__ = (
         "bytes",
+        "cost_nano",
         "costs",
         "count",
         "model",
@@ -34,6 +35,8 @@ class Draft:
         self.records = bytearray()
         self.costs: list[int] = []
         """As many as records, or none while all are unknown."""
+        self.cost_nano = 0
+        """Of those whose price is known."""
         self.bytes = 0
         self.count = 0
         self.taken = 0
@@ -51,6 +54,8 @@ class Draft:
             self.costs.append(cost_nano)
         elif cost_nano >= 0:
             self.costs = [UNKNOWN] * self.count + [cost_nano]
+        if cost_nano > 0:
+            self.cost_nano += cost_nano
         self.bytes += size
         self.count += 1
         self.taken += taken

@@ -17,6 +17,7 @@ from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Tries
 from batchrouter.domain.shard import Claim, LaneKey
 from batchrouter.domain.spend import Spend
+from batchrouter.engine.tenants import TenantRun
 from batchrouter.ports.clock import Timer
 
 _LAST = -1
@@ -46,14 +47,16 @@ class BatchRun:
         "shards",
         "spend",
         "stuck",
+        "tenant",
         "tenant_id",
         "timer",
         "waiting",
         "weight",
     )
 
-    def __init__(self, claim: Claim, spend: Spend | None) -> None:
+    def __init__(self, claim: Claim, spend: Spend | None, tenant: TenantRun) -> None:
         self.id = claim.batch_id
+        self.tenant = tenant
         self.tenant_id = claim.tenant_id
         self.weight = claim.weight
         self.priority = claim.priority
@@ -84,24 +87,25 @@ class Way(NamedTuple):
 class Share:
     """One batch in one lane. `aside` has lines that wait for something else than room: while `short`, for others of
     the batch in flight to leave some of its money; while `first.paused`, for one of them to be answered; while the
-    batch is `stuck`, for its finished ones to be written.
+    batch is `stuck`, for its finished ones to be written; while `crowded`, for others of the tenant to end.
 
     `leads_on`: the lane's lines of this batch have another lane to go to.
     """
 
-    __slots__ = ("aside", "batch", "first", "leads_on", "returned", "short")
+    __slots__ = ("aside", "batch", "crowded", "first", "leads_on", "returned", "short")
 
     def __init__(self, batch: BatchRun, pause_after: int) -> None:
         self.batch = batch
         self.first = FirstFailures(pause_after)
         self.aside: deque[tuple[Held, int]] = deque()
         self.short = False
+        self.crowded = False
         self.returned = 0
         self.leads_on = False
 
     @property
     def held_back(self) -> bool:
-        return self.short or self.first.paused or self.batch.stuck
+        return self.short or self.crowded or self.first.paused or self.batch.stuck
 
 
 class Held:
@@ -270,6 +274,10 @@ class LaneQueue:
         """The batches' weights and parts may have changed."""
         for waiting in self._batches.values():
             self._add_turn(waiting.batch)
+
+    def count_of(self, batch_id: str) -> int:
+        waiting = self._batches.get(batch_id)
+        return 0 if waiting is None else waiting.count
 
     def held(self) -> list[tuple[BatchRun, int]]:
         """Waiting lines by batch."""

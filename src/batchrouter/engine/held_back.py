@@ -1,22 +1,30 @@
-"""Batches of one lane whose lines wait for something else than room: for money, or for one of them to be answered.
+"""Batches of one lane whose lines wait for something else than room: for money, for one of them to be answered, or for
+other calls of their tenant to end.
 
 Their lines are kept apart from the lane's queue, so that the other batches' go by, and are let in again a few at a
 time: one at growing intervals while the batch's first lines all failed; a few whenever a call left money over, and all
-in turn once none is in flight that could (then each goes or is refused).
+in turn once none is in flight that could (then each goes or is refused); as many as the tenant's quota has room for,
+its lanes and its batches in turn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from batchrouter.engine.held import Share
 from batchrouter.engine.loader import Loader
 
+TENANT_QUOTA = "tenant_quota"
+"""Why a batch waits whose tenant has as many calls in flight as it may."""
 LET_IN = 16
 """Lines that are tried again when a call left money over: as a rule it suffices for one or two."""
 
 
 class HeldBack:
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, lane_id: int, pump_soon: Callable[[], None]) -> None:
         self._loader = loader
+        self._lane_id = lane_id
+        self._pump_soon = pump_soon
         self._shares: dict[str, Share] = {}
 
     def __bool__(self) -> bool:
@@ -32,22 +40,47 @@ class HeldBack:
         self._shares[share.batch.id] = share
         share.aside.extend(self._loader.take_back(share.batch.id))
 
-    def let_in(self, now_s: float) -> None:
-        """Put back into the queue what may go now."""
+    def let_in(self, now_s: float, room: int) -> None:
+        """Put back into the queue what may go now. `room`: how many lines the lane could send."""
         for batch_id, share in list(self._shares.items()):
-            for _ in range(self._count(share, now_s)):
+            count = self._count(share, now_s)
+            if share.crowded:
+                count = min(count, self._places(share, room))
+            for _ in range(count):
                 self._loader.queue.put_back(*share.aside.popleft())
             share.short = share.short and bool(share.aside)
+            share.crowded = share.crowded and bool(share.aside)
             if not share.held_back:
                 del self._shares[batch_id]
+            elif count and share.crowded:  # the tenant's next batch has the next turn
+                self._shares[batch_id] = self._shares.pop(batch_id)
 
-    def pauses(self) -> dict[str, tuple[str, float]]:
-        """(reason, when a line is tried next) of the batches whose first lines all failed."""
-        return {
-            batch_id: (share.first.reason, share.first.next_s)
-            for batch_id, share in self._shares.items()
-            if share.first.paused
-        }
+    def _places(self, share: Share, room: int) -> int:
+        """How many lines of it its tenant's quota has room for, if it is this lane's turn."""
+        tenant, lane_id = share.batch.tenant, self._lane_id
+        if room <= 0 or not share.aside:
+            tenant.leave(lane_id)
+            return 0
+        tenant.wait(lane_id, self._pump_soon)
+        places = min(room, tenant.room(lane_id) - self._loader.at_hand_of(share.batch.id))
+        if places <= 0:
+            return 0
+        if places >= len(share.aside):
+            tenant.leave(lane_id)
+        else:
+            tenant.took(lane_id)
+        return places
+
+    def pauses(self) -> dict[str, tuple[str, float | None]]:
+        """(reason, when a line is tried next, if that is known) of batches that wait though their lane does not: their
+        first lines all failed, or their tenant has as many calls in flight as it may."""
+        told: dict[str, tuple[str, float | None]] = {}
+        for batch_id, share in self._shares.items():
+            if share.first.paused:
+                told[batch_id] = (share.first.reason, share.first.next_s)
+            elif share.crowded and share.aside:
+                told[batch_id] = (TENANT_QUOTA, None)
+        return told
 
     def next_s(self) -> float | None:
         """When a line of a paused batch is tried next."""
@@ -66,7 +99,7 @@ class HeldBack:
         spend = share.batch.spend
         if not share.short or spend is None:
             return len(share.aside)
-        if spend.reserved_nano and spend.returned == share.returned:
+        if (spend.reserved_nano or spend.part_nano is not None) and spend.returned == share.returned:
             return 0
         share.returned = spend.returned
         return min(LET_IN, len(share.aside))

@@ -69,8 +69,9 @@ class _Writing:
 
 
 class Journal:
-    """Belongs to the event loop. `on_settled(batch_id, settled, count)` is told after each flush, `on_stuck(batch_id,
-    stuck)` when lines of one batch alone cannot be written, and when they can again."""
+    """Belongs to the event loop. `on_settled(batch_id, settled, cost_nano)` is told after each flush, with what that
+    added to the batch's cost at least, `on_stuck(batch_id, stuck)` when lines of one batch alone cannot be written, and
+    when they can again."""
 
     def __init__(
         self,
@@ -260,7 +261,8 @@ class Journal:
             writing.cut.popleft()
             if draft.count:
                 try:
-                    self._on_settled(batch_id, settled, draft.count)
+                    whole = settled.admitted.bit_count() == draft.count
+                    self._on_settled(batch_id, settled, draft.cost_nano if whole else 0)
                 except Exception as error:  # what is settled is settled; the batch must still be flushed
                     log.error("what follows from a flush of %s failed: %s", batch_id, told(error))
             draft.done()

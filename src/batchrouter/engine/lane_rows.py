@@ -31,6 +31,12 @@ class LaneRows:
             self._rows = {lane.id: lane for lane in await self._calls.read(self._ledger.lanes)}
         return {lane_id: self._rows[lane_id] for lane_id in lane_ids if lane_id in self._rows}
 
+    async def look(self) -> dict[int, Lane]:
+        """All rows as they stand now, which is what will be compared with from here on."""
+        self._rows = {lane.id: lane for lane in await self._calls.read(self._ledger.lanes)}
+        self._noted.update({lane_id: self._rows[lane_id] for lane_id in self._noted.keys() & self._rows.keys()})
+        return self._rows
+
     async def note(self, lanes: Sequence[Lane]) -> int:
         """Write down what changed since the last time; returns how many rows did."""
         now_s = self._clock.mono_s()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.lane_health import LaneHealth, LaneState
 from batchrouter.domain.routing import Resolved
 from batchrouter.domain.shard import Claim, Lane
-from batchrouter.domain.spend import dollars
+from batchrouter.engine.admission import Admission
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.ends import LineEnds
 from batchrouter.engine.fault import told
@@ -29,11 +30,12 @@ from batchrouter.engine.loader import Loader
 from batchrouter.engine.member import MemberAtWork
 from batchrouter.engine.moving import Mover
 from batchrouter.engine.pool import Pool
+from batchrouter.engine.probing import ProbeTurn
 from batchrouter.engine.send_rate import SendRate
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import LaneSetup
+from batchrouter.engine.sharing import Sharing
 from batchrouter.engine.traffic import Traffic
-from batchrouter.errors import LineRefused
 from batchrouter.input import Inputs
 from batchrouter.ports.clock import Chance, Clock, Timer
 
@@ -63,9 +65,13 @@ class LaneRunner:
         clock: Clock,
         chance: Chance,
         gate: Gate,
+        sharing: Sharing,
         on_hungry: Callable[[], None],
     ) -> None:
+        """What was learnt of the lane, and where it begins to learn, is for all workers together."""
         self.lane = lane
+        self.probe = ProbeTurn(alone=sharing.alone)
+        self._paused_for_all = False
         self.more_waiting = True
         """Whether the last round of claims left something; without it, hunger is not worth another round."""
         self._pause_after = settings.pause_after_failures
@@ -84,7 +90,7 @@ class LaneRunner:
         self._call_soon = asyncio.get_running_loop().call_soon
         self._rate = SendRate(clock.mono_s())
         self.loader = Loader(lane.key, setup.members[0].wire, card, fallbacks, inputs, budget)
-        self._held_back = HeldBack(self.loader)
+        self._held_back = HeldBack(self.loader, lane.id, self._pump_soon)
         self._ends = LineEnds(
             lane,
             card,
@@ -98,21 +104,24 @@ class LaneRunner:
             chance=chance,
             pump_soon=self._pump_soon,
         )
+        self._admission = Admission(lane.id, self.loader, self._held_back, self._ends, self._pump_soon)
         self.pool = self._ends.pool = Pool(
             tuple(
                 MemberAtWork(
-                    member,
+                    sharing.slower(member),
                     self._ends,
                     LaneHealth(LaneState(lane.state), lane.reason),
-                    None if lane.limit is None else lane.limit // len(setup.members),
+                    None if lane.limit is None else lane.limit // (len(setup.members) * sharing.workers),
                     settings.retry,
                     flying=self._flying,
                     rate=self._rate,
                     traffic=traffic,
                     budget=budget,
                     clock=clock,
+                    probe=self.probe,
+                    share=partial(sharing.pace, lane.id, member.name or str(place)),
                 )
-                for member in setup.members
+                for place, member in enumerate(setup.members)
             )
         )
         self._leaving = Leaving(
@@ -137,6 +146,25 @@ class LaneRunner:
     def retrying(self) -> int:
         return len(self._later)
 
+    @property
+    def busy(self) -> bool:
+        """Whether it has a line, under way or not."""
+        return bool(self._flying or self.loader.at_hand or len(self._later) or self._held_back)
+
+    def on_row(self, state: str) -> None:
+        """The lane's row as it stands in the store. What all workers were refused and one of them is answered again,
+        works for all."""
+        if self.pool.state is not LaneState.PAUSED:
+            self._paused_for_all = False
+        elif state == LaneState.PAUSED:
+            self._paused_for_all = True
+        elif state == LaneState.OPEN and self._paused_for_all:
+            self._paused_for_all = False
+            now_s = self._clock.mono_s()
+            for member in self.pool.members:
+                member.health.on_resumed(now_s, only=self.pool.only is not None)
+            self.pump()
+
     def appetite(self, share: int = 0) -> int:
         """How many more lines the lane would like to have claimed, if `share` of what waits is this worker's: half of
         its part, so that all workers end a batch together."""
@@ -160,8 +188,8 @@ class LaneRunner:
         self._later.add_loads(loads)
         return loads
 
-    def pauses(self) -> dict[str, tuple[str, float]]:
-        """(reason, when a line is tried next) of batches that wait here because their first lines all failed."""
+    def pauses(self) -> dict[str, tuple[str, float | None]]:
+        """(reason, when a line is tried next, if that is known) of batches that wait here though the lane does not."""
         return self._held_back.pauses()
 
     def held_lines(self) -> dict[str, tuple[str, int]]:
@@ -222,6 +250,7 @@ class LaneRunner:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
         for line in self._flying:
+            line.held.batch.tenant.in_flight -= 1
             if line.call is not None:
                 line.call.abort()
         self._traffic.in_flight -= len(self._flying)
@@ -249,13 +278,13 @@ class LaneRunner:
         if not self._gate.may_send():
             return
         if self._held_back:
-            self._held_back.let_in(now_s)
-        only = self.pool.only
+            self._held_back.let_in(now_s, self.pool.room(now_s))
+        only, may_go = self.pool.only, self._admission.may_go
         if only is not None:
             room = only.room(now_s)
             while room > 0 and ready and not (self._budget.over and self._full()):
                 line = ready.popleft()
-                if line.more is None or self._affords(line):
+                if (line.more is None and line.held.batch.tenant.cap is None) or may_go(line):
                     room -= 1
                     only.send(line, now_s)
         else:
@@ -286,41 +315,13 @@ class LaneRunner:
             if member is None:
                 break
             line = ready.popleft()
-            if line.more is None or self._affords(line):
+            if (line.more is None and line.held.batch.tenant.cap is None) or self._admission.may_go(line):
                 member.send(line, now_s)
 
     def _full(self) -> bool:
         """Over the budget a line goes out only if nothing of the lane is under way, and none before a flush that is to
         free most of it."""
         return bool(self._flying) or self._budget.flush_first
-
-    def _affords(self, line: LineCall) -> bool:
-        """Whether the line's batch has the money for it. If not, it waits for what calls in flight may leave, or is
-        refused when there are none."""
-        more, batch = line.more, line.held.batch
-        spend = batch.spend
-        if spend is None or more is None:
-            return True
-        if spend.reserve(more.most_nano):
-            more.reserved = True
-            return True
-        if spend.reserved_nano:
-            share = line.held.share
-            share.short = True
-            self.loader.ready.appendleft(line)
-            self._held_back.hold(share)
-            return False
-        left = dollars(max(0, spend.limit_nano - spend.spent_nano))
-        self._ends.refuse(
-            line,
-            LineRefused(
-                f"Of the batch's max_cost of {dollars(spend.limit_nano)} there is {left} left, and this request may "
-                f"cost up to {dollars(more.most_nano)}.",
-                code="max_cost_exceeded",
-            ),
-        )
-        self._pump_soon()
-        return False
 
     def _ready_low(self) -> int:
         """Loaded lines below which more are loaded: enough for 50 ms, for loading takes a few."""

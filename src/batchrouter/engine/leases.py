@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from batchrouter.domain.shard import Beat, Load
+from batchrouter.domain.sharing import NO_DEMANDS, Demand
 from batchrouter.engine.fault import told
 from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 LOADS_S = 3.0
 """How often changed loads are told before the lease asks for a renewal: people look at them."""
+DEMANDS_S = 1.0
 RETRY_S = 1.0
 LOOK_S = 1.0
 """How often the thread looks whether a renewal is due; the loads may have changed, and the machine may have slept."""
@@ -43,7 +45,9 @@ class Lease:
         self._until_s = 0.0
         self._tick_s = clock.boot_s()
         self._loads: Sequence[Load] = ()
+        self._demands: Mapping[str, Demand] = NO_DEMANDS
         self._told: Sequence[Load] = ()
+        self._told_demands: Mapping[str, Demand] = NO_DEMANDS
         self._told_s = self._next_s = self._tick_s
         self._failing = False
         self.workers = 1
@@ -69,26 +73,27 @@ class Lease:
         """Whether this worker may still send. Asked before every burst of calls."""
         return self._clock.boot_s() < self._until_s
 
-    def tick(self, loads: Sequence[Load]) -> None:
-        """Called by the event loop about once a second: it is alive, and this is what it has under way."""
+    def tick(self, loads: Sequence[Load], demands: Mapping[str, Demand] = NO_DEMANDS) -> None:
+        """Called by the event loop about once a second: it is alive, this is what it has under way, and what it wants
+        of what it shares."""
         self._tick_s = self._clock.boot_s()
-        self._loads = loads
+        self._loads, self._demands = loads, demands
 
     def renew(self) -> Beat | None:
         """One renewal. None: the loop is hung, or the store could not be asked; the lease runs on until it ends."""
-        asked_s, loads = self._clock.boot_s(), self._loads
+        asked_s, loads, demands = self._clock.boot_s(), self._loads, self._demands
         if asked_s - self._tick_s > self._lease_ms / 3000:
             self._fail("the event loop has not turned for %.1f s", asked_s - self._tick_s)
             return None
         try:
-            beat = self._ledger.beat(self._worker, self._clock.unix_ms(), self._lease_ms, loads)
+            beat = self._ledger.beat(self._worker, self._clock.unix_ms(), self._lease_ms, loads, demands)
         except Exception as error:  # whatever it is: a thread that died here would fence the worker for ever
             self._fail("%s", told(error))
             return None
         if self._failing:
             self._failing = False
             log.info("the lease of worker %s is renewed again", self._worker)
-        self._told, self._told_s = loads, asked_s
+        self._told, self._told_demands, self._told_s = loads, demands, asked_s
         self.workers = max(1, len(beat.peers))
         self._until_s = asked_s + self._lease_ms / 1000 * MARGIN if beat.alive else 0.0
         return beat
@@ -115,7 +120,9 @@ class Lease:
 
     def _due_s(self) -> float:
         """Six times a lease, at once after the start and when another's lease ends, each second while it fails; and
-        sooner when the loads changed."""
+        sooner when the loads changed, or what is wanted: others wait for that."""
+        if self._demands != self._told_demands:
+            return min(self._next_s, self._told_s + DEMANDS_S)
         return self._next_s if self._loads == self._told else min(self._next_s, self._told_s + LOADS_S)
 
     def _fail(self, why: str, *values: object) -> None:

@@ -69,6 +69,10 @@ class Loader:
         """Lines claimed and not yet sent."""
         return self.queue.count + len(self.ready)
 
+    def at_hand_of(self, batch_id: str) -> int:
+        """The batch's lines among those."""
+        return self.queue.count_of(batch_id) + sum(line.held.batch.id == batch_id for line in self.ready)
+
     # --- taking shards in -----------------------------------------------------------------------------------------
 
     async def accept(self, claim: Claim, share: Share) -> None:

@@ -6,6 +6,7 @@ lane's to decide.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,9 +14,11 @@ from batchrouter.domain.lane_health import LaneHealth
 from batchrouter.domain.pacing import Limiter, Verdict
 from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
 from batchrouter.domain.retry import NO_TRIES, Kind, RetrySettings, classify, reason_of, verdict_of
+from batchrouter.domain.shared_pace import SharedPace
 from batchrouter.domain.tokens import BYTES_PER_TOKEN
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.line_call import LineCall
+from batchrouter.engine.probing import ProbeTurn
 from batchrouter.engine.send_rate import SendRate
 from batchrouter.engine.setup import Member
 from batchrouter.engine.traffic import Traffic
@@ -24,6 +27,7 @@ from batchrouter.ports.clock import Clock
 from batchrouter.providers.base import Reply
 
 End = Reply | TransportError
+Share = Callable[[Limiter], SharedPace | None]
 
 
 class Ends(Protocol):
@@ -68,6 +72,7 @@ class MemberAtWork:
         "_heads",
         "_lane",
         "_link_send",
+        "_probe",
         "_rate",
         "_resend_max",
         "_traffic",
@@ -75,6 +80,7 @@ class MemberAtWork:
         "health",
         "limiter",
         "name",
+        "shared",
     )
 
     def __init__(
@@ -90,10 +96,15 @@ class MemberAtWork:
         traffic: Traffic,
         budget: Budget,
         clock: Clock,
+        probe: ProbeTurn,
+        share: Share,
     ) -> None:
         self.name = member.name
         self.limiter = Limiter(member.pacing, learnt)
+        self.shared = share(self.limiter)
+        """What it has of its key's known limits; None where no other worker can be."""
         self.health = health
+        self._probe = probe
         self._lane = lane
         self._wire = member.wire
         self._decode = member.wire.decode
@@ -114,6 +125,8 @@ class MemberAtWork:
         room = self.limiter.room(now_s)
         if room and not self.health.open:
             room = min(room, self.health.may_send(now_s))
+            if room and self.health.needs_person and not self._probe.mine(now_s, self.health.next_probe_s):
+                return 0
         return room
 
     def next_s(self, now_s: float) -> float | None:
@@ -144,6 +157,7 @@ class MemberAtWork:
         traffic = self._traffic
         traffic.calls += 1
         traffic.in_flight += 1
+        line.held.batch.tenant.in_flight += 1
         if traffic.in_flight > traffic.peak:
             traffic.peak = traffic.in_flight
         self._rate.sent += 1
@@ -155,6 +169,7 @@ class MemberAtWork:
             line.call.abort()
         self._flying.discard(line)
         self._traffic.in_flight -= 1
+        line.held.batch.tenant.on_end()
         self.limiter.on_end(line.sent_s, now_s, Verdict.IGNORED)
         if not self.health.open:
             self.health.on_probe_gone()
@@ -169,6 +184,7 @@ class MemberAtWork:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
         self._traffic.in_flight -= 1
+        line.held.batch.tenant.on_end()
         slots = self.limiter.in_flight
         try:
             chunks = line.chunks
@@ -204,6 +220,7 @@ class MemberAtWork:
         now_s = self._clock.mono_s()
         self._flying.discard(line)
         self._traffic.in_flight -= 1
+        line.held.batch.tenant.on_end()
         slots = self.limiter.in_flight
         failed = type(error).__name__
         self._calls[failed] = self._calls.get(failed, 0) + 1

@@ -46,6 +46,10 @@ class Pool:
         room, place = max((member.room(now_s), -place) for place, member in enumerate(self.members))
         return self.members[-place] if room > 0 else None
 
+    def room(self, now_s: float) -> int:
+        """How many lines may be sent now, by all members together."""
+        return sum(max(0, member.room(now_s)) for member in self.members)
+
     def next_s(self, now_s: float) -> float | None:
         """When a member may have room without the end of a call."""
         if self.only is not None:

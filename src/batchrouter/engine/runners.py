@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,8 +14,11 @@ from batchrouter.engine.fault import told
 from batchrouter.engine.lane_rows import LaneRows
 from batchrouter.engine.lane_runner import LaneRunner
 from batchrouter.engine.setup import LaneSetup, Upstreams
+from batchrouter.engine.sharing import Sharing
 from batchrouter.errors import ConfigError
+from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
+from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +37,18 @@ class Runners:
 
     def __init__(
         self,
-        rows: LaneRows,
+        ledger: Ledger,
+        calls: Calls,
+        sharing: Sharing,
         clock: Clock,
         upstreams: Upstreams,
         make: Callable[[LaneMeans], LaneRunner],
         on_ready: Callable[[], None],
     ) -> None:
-        self._rows = rows
+        self._ledger = ledger
+        self._calls = calls
+        self._sharing = sharing
+        self._rows = LaneRows(ledger, calls, clock)
         self._clock = clock
         self._upstreams = upstreams
         self._make = make
@@ -76,9 +84,38 @@ class Runners:
         return runner
 
     async def note(self) -> int:
-        """Write down what changed of the lanes since the last time; returns how many rows did."""
+        """Write down what changed of the lanes since the last time; returns how many rows did.
+
+        With several workers one speaks for a lane: of those to whom it is open the first by name, else the first of
+        all that work at it. Its limit is that of all together."""
         now_s, now_ms = self._clock.mono_s(), self._clock.unix_ms()
-        return await self._rows.note([_row(runner, now_s, now_ms) for runner in self._runners.values()])
+        if self._sharing.workers == 1:
+            return await self._rows.note([_row(runner, now_s, now_ms) for runner in self._runners.values()])
+        return await self._rows.note(
+            [
+                replace(_row(runner, now_s, now_ms), limit=runner.pool.limit + sum(others.values()))
+                for lane_id, runner in self._runners.items()
+                if self._speaks(runner, others := self._sharing.limits_of_others(lane_id))
+            ]
+        )
+
+    async def look(self) -> None:
+        """What other workers say of the lanes, and whose turn it is to probe those that are paused."""
+        if self._sharing.alone or not self._runners:
+            return
+        rows = await self._rows.look()
+        for lane_id, runner in list(self._runners.items()):
+            row = rows.get(lane_id)
+            if row is not None:
+                runner.on_row(row.state)
+            if await runner.probe.ask(self._ledger, self._calls, self._clock, self._sharing.me, lane_id):
+                runner.pump()
+
+    def _speaks(self, runner: LaneRunner, others: Mapping[str, int]) -> bool:
+        me = self._sharing.me
+        if runner.pool.open:
+            return all(me < other for other, limit in others.items() if limit)
+        return not any(others.values()) and all(me < other for other in others)
 
     async def aclose(self) -> None:
         for card in self._cards.values():

@@ -92,7 +92,7 @@ class Worker:
         """A worker that lost its lease goes on under a new name, with nothing of what it had."""
         self.id = f"w-{self._chance.hex(16)}"
         lease = self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
-        self.spendings = Spendings(self._job_ledger, self._calls)
+        self.spendings = Spendings(self._job_ledger, self._calls, None if self._settings.alone else self.id)
         self.dispatcher = Dispatcher(
             self._ledger,
             self._calls,
@@ -270,14 +270,15 @@ class Worker:
     # --- the loops ----------------------------------------------------------------------------------------------------
 
     async def _alive(self) -> int:
-        """The event loop turns, and this is what it has. Waits for nothing: a database that makes everybody wait must
+        """The event loop turns, and this is what it has and wants. Waits for nothing: a database that makes everybody wait must
         not look like a loop that hangs, and cost the lease."""
-        self._lease.tick(self.dispatcher.loads())
+        self._lease.tick(self.dispatcher.loads(), self.dispatcher.sharing.tell())
         self.dispatcher.pump_all()
         return 0
 
     async def _note(self) -> int:
-        """What lanes learnt."""
+        """What lanes learnt here, and what other workers say of them."""
+        await self.dispatcher.look()
         return await self.dispatcher.lanes.note() + await self.jobs.lanes.note()
 
     async def _all_duties(self) -> int:
@@ -355,7 +356,8 @@ class Worker:
 
     def _hand_beat(self, beat: Beat) -> None:
         """In the lease's thread: hand over to the loop, unless nothing is to be done."""
-        if self._loop is not None and (not beat.alive or beat.closing or beat.reaped):
+        shared = not self._settings.alone
+        if self._loop is not None and (shared or not beat.alive or beat.closing or beat.reaped):
             self._loop.call_soon_threadsafe(self._on_beat, beat)
 
     def _on_beat(self, beat: Beat) -> None:
@@ -365,6 +367,7 @@ class Worker:
                 log.error("worker %s lost its lease; it drops its lines and begins anew", self.id)
                 self._anew = asyncio.create_task(self._begin_anew(), name="anew")
             return
+        self.dispatcher.sharing.hear(beat)
         for batch_id in beat.closing:
             self.dispatcher.drop(batch_id)
         if beat.closing:

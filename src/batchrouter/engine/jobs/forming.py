@@ -66,8 +66,7 @@ class FormingJob:
         """What the batch may still cost bounds the job too, before its first line."""
         self._spend = spend
         if spend is not None:
-            left = max(0, spend.limit_nano - spend.spent_nano - spend.reserved_nano)
-            self.cut = JobCut(self._limits._replace(nano=left), alone=self._alone)
+            self.cut = JobCut(self._limits._replace(nano=spend.room_nano), alone=self._alone)
 
     @property
     def must_wait(self) -> bool:
@@ -107,6 +106,7 @@ class FormingJob:
         if not intended:
             return 0
         tools.handed_over(self._mine)
+        tools.spendings.on_job(batch_id, cut.nano, tools.clock.mono_s())
         log.info("%s of %s is intended: %d lines, %d bytes", job.id, batch_id, job.lines, job.bytes)
         return job.lines
 

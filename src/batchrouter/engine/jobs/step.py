@@ -167,9 +167,7 @@ class Moves:
         moved = await tools.calls.write(tools.jobs.end_job, tools.worker, duty, event, to, why, self.now_ms())
         told = f"; {moved} lines go on in {to.mode}" if moved else ""
         log.info("%s of %s has ended (%s)%s", job.id, job.batch_id, why or "all lines have results", told)
-        spend = tools.spendings.known(job.batch_id)
-        if spend is not None:
-            spend.give_back(JobMemo.of(job).most_nano)
+        tools.spendings.on_job_ended(job.batch_id, JobMemo.of(job).most_nano)
         self._on_ended(job.batch_id)
         if moved:
             self._on_moved()
