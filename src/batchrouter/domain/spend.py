@@ -48,7 +48,8 @@ class Spend:
         self.need_nano = 1
         """The most that the line can cost which was asked for last."""
         self.returned = 0
-        """How often money came back so far: another number means another try for those that did not fit."""
+        """How often there was news of the money so far: another number means another try for those that did not
+        fit."""
 
     @property
     def spent_nano(self) -> int:
@@ -86,6 +87,11 @@ class Spend:
         """Whether so much will never be left again, whatever calls in flight give back."""
         return self.spent_nano + most_nano > self.limit_nano
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether the line that was asked for last does not fit into this worker's part, and may fit later."""
+        return self.room_nano < self.need_nano and not self.hopeless(self.need_nano)
+
     def give_back(self, most_nano: int) -> None:
         """A call ended for which that was reserved."""
         self.reserved_nano -= most_nano
@@ -110,6 +116,8 @@ class Spend:
         much less is open here than before."""
         less = max(0, confirmed_nano - self._told)
         self._told += less
+        if settled_nano != self._settled:  # what did not fit may be hopeless now
+            self.returned += 1
         self._settled = settled_nano
         return less
 

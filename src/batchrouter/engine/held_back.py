@@ -99,7 +99,7 @@ class HeldBack:
         spend = share.batch.spend
         if not share.short or spend is None:
             return len(share.aside)
-        if (spend.reserved_nano or spend.part_nano is not None) and spend.returned == share.returned:
+        if spend.returned == share.returned and (spend.reserved_nano or spend.must_wait):
             return 0
         share.returned = spend.returned
         return min(LET_IN, len(share.aside))

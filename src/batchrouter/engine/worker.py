@@ -180,6 +180,10 @@ class Worker:
             self._ledger.enlist, self.id, self._clock.unix_ms(), self._settings.lease_ms, alone=self._settings.alone
         )
         self._lease.begin(asked_s)
+        if not self._settings.alone:  # before the first lane is made: who else is there?
+            now_ms = self._clock.unix_ms()
+            beat = await self._calls.write(self._ledger.beat, self.id, now_ms, self._settings.lease_ms, ())
+            self.dispatcher.sharing.hear(beat)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()

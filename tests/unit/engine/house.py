@@ -592,7 +592,9 @@ class House:
             step_s = POLL_S if next_s is None else min(POLL_S, max(0.0, next_s - self.clock.mono_s()))
         self.clock.advance(step_s)
         if not self.process.dead and self.renewing:
-            self.living._lease.renew()
+            beat = self.living._lease.renew()
+            if beat is not None and beat.alive:
+                self.living.dispatcher.sharing.hear(beat)
 
     async def run(self, *batch_ids: str, limit: int = 2000, step_s: float | None = None) -> None:
         """Turn until all these batches are final; then nothing of them is left in the worker."""

@@ -70,14 +70,14 @@ def dear(n: int, *, start: int = 0, tokens: int = 1000) -> list[dict[str, Any]]:
     return chat(n, start=start, max_tokens=tokens)
 
 
-def worst(house: House) -> int:
+def worst(house: House, most_nano: int = 8_000_000) -> int:
     """The most that the calls in flight and the answers so far could have cost at any moment, by the log."""
     moments = sorted({call.at_s for call in house.log})
     most = 0
     for moment in moments:
         flying = sum(c.at_s <= moment and (c.ended_s is None or c.ended_s > moment) for c in house.log)
         ended = sum(c.ended_s is not None and c.ended_s <= moment for c in house.log)
-        most = max(most, ended * EACH + flying * 8_000_000)
+        most = max(most, ended * EACH + flying * most_nano)
     return most
 
 

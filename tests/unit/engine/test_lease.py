@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from batchrouter.adapters.memory.clock import StepClock
 from batchrouter.domain.shard import Beat, Load
+from batchrouter.domain.sharing import Demand
 from batchrouter.engine.leases import Lease
 from batchrouter.errors import BatchRouterError, StoreAway, StoreError
 from tests.unit.engine.house import Answer, House, chat, echo, refuse
@@ -166,7 +167,7 @@ def test_changed_loads_are_told_sooner_and_others_are_not_told_again() -> None:
     """People look at them; but not each second."""
     clock, told = StepClock(), list[tuple[float, int]]()
 
-    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: Mapping[str, Demand]) -> Beat:
         told.append((clock.boot_s(), len(loads)))
         return Beat(alive=True)
 
@@ -175,6 +176,22 @@ def test_changed_loads_are_told_sooner_and_others_are_not_told_again() -> None:
     lease.tick([Load(lane_id=1, batch_id="b1", in_flight=3, retrying=0)])
     run(lease, clock, 5)
     assert [(round(at_s - start_s, 1), count) for at_s, count in told] == [(0, 0), (3.0, 1)]
+
+
+def test_demands_that_are_others_than_those_told_are_told_after_a_second() -> None:
+    """Others wait for them, to take what this worker leaves."""
+    clock, told = StepClock(), list[tuple[float, int]]()
+
+    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: Mapping[str, Demand]) -> Beat:
+        told.append((clock.boot_s(), sum(demand.wanted for demand in demands.values())))
+        return Beat(alive=True)
+
+    lease, start_s = lease_over(clock, beat, []), clock.boot_s()
+    for step in range(60):
+        lease.tick([], {"a": Demand(5)} if step >= 3 else {})
+        lease.turn()
+        clock.advance(0.1)
+    assert [(round(at_s - start_s, 1), wanted) for at_s, wanted in told] == [(0, 0), (1, 5)]
 
 
 def test_while_the_store_is_away_the_lease_is_asked_for_each_second() -> None:
@@ -198,7 +215,7 @@ def test_whoever_takes_over_looks_at_the_moment_when_anothers_lease_ends() -> No
     clock, times = StepClock(), list[float]()
     start_ms = clock.unix_ms()
 
-    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load]) -> Beat:
+    def beat(worker: str, now_ms: int, lease_ms: int, loads: Sequence[Load], demands: object) -> Beat:
         times.append(clock.boot_s())
         return Beat(alive=True, next_lapse_ms=start_ms + 7_300 if now_ms < start_ms + 7_300 else None)
 

@@ -112,7 +112,7 @@ class Batches(Part):
             retrying=retrying,
             done=gain.lines,
             limit=lane.limit,
-            state=lane.state if reason is None else LaneState.PAUSED.value,
+            state=lane.state if reason is None else _held_back(until_ms),
             reason=lane.reason if reason is None else reason,
             until_ms=lane.until_ms if reason is None else until_ms,
         )
@@ -164,3 +164,8 @@ class Batches(Part):
     def _batch_row(self, tenant_id: str, batch_id: str) -> BatchRow | None:
         row = self._state.batches.get(batch_id)
         return row if row is not None and row.batch.tenant_id == tenant_id else None
+
+
+def _held_back(until_ms: int | None) -> str:
+    """The state of a batch that waits in a lane by itself: until it is tried again, or for its tenant's other calls."""
+    return LaneState.WAITING.value if until_ms is None else LaneState.PAUSED.value

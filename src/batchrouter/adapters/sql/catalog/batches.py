@@ -249,7 +249,12 @@ def _share_of(row: Row, in_flight: int, retrying: int, reason: str | None, until
         retrying=retrying,
         done=row.done,
         limit=row.limit,
-        state=row.state if reason is None else LaneState.PAUSED.value,
+        state=row.state if reason is None else _held_back(until_ms),
         reason=row.reason if reason is None else reason,
         until_ms=row.until_ms if reason is None else until_ms,
     )
+
+
+def _held_back(until_ms: int | None) -> str:
+    """The state of a batch that waits in a lane by itself: until it is tried again, or for its tenant's other calls."""
+    return LaneState.WAITING.value if until_ms is None else LaneState.PAUSED.value
