@@ -30,7 +30,7 @@ COUNTS = (
     "max_attempts",
     "memory_bytes",
 )
-PACES = ("max_in_flight", "start_in_flight", "fixed_in_flight", "rpm", "tpm", "connect_timeout")
+PACES = ("max_in_flight", "start_in_flight", "fixed_in_flight", "total_in_flight", "rpm", "tpm", "connect_timeout")
 NO_URLS = (
     "ftp://x",
     "localhost:8000/v1",

@@ -103,6 +103,7 @@ class ConfiguredUpstreams:
             fixed_in_flight=None if provider.fixed_in_flight is None else min(provider.fixed_in_flight, most),
             rpm=credential.rpm,
             tpm=credential.tpm,
+            total_in_flight=provider.total_in_flight,
         )
         return Member(wire, self._transport.link(wire.origin, settings), pacing, credential.name or "")
 

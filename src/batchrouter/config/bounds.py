@@ -26,6 +26,7 @@ PROVIDER = {
     "max_in_flight": (1, 1_000_000),
     "start_in_flight": (1, 1_000_000),
     "fixed_in_flight": (1, 1_000_000),
+    "total_in_flight": (1, 1_000_000),
     "rpm": (1, _MANY),
     "tpm": (1, 1000 * _MANY),
     "timeout": (0.001, _DAY_S),

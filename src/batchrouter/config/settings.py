@@ -115,6 +115,8 @@ class ProviderConfig(_Struct, frozen=True):
     """Default 1024; 256 over TLS, where a connection costs a few hundred KiB."""
     start_in_flight: int = 32
     fixed_in_flight: int | None = None
+    total_in_flight: int | None = None
+    """The upstream's own bound, for all workers together; the others are each worker's."""
     rpm: int | None = None
     tpm: int | None = None
     timeout: Seconds | None = None

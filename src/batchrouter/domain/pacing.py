@@ -41,8 +41,8 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """A provider's settings; every one is optional. `fixed_in_flight` switches learning off, waiting stays. The first
-    three are each worker's own; the last three are the upstream's, and all workers together keep them."""
+    """A provider's settings; every one is optional. `fixed_in_flight` switches learning off, waiting stays. The last
+    three are the upstream's, and all workers together keep them."""
 
     max_in_flight: int = 1024
     start_in_flight: int = 32
@@ -222,10 +222,8 @@ class Limiter:
 
     def _begin_round(self, now_s: float, cold: bool = False) -> None:
         """Cold: from no call in flight. The first answers are then the quickest ones, and flatter the upstream."""
-        self._round_s = now_s
-        self._cold = cold
-        self._answers = 0
-        self._latencies_s = 0.0
+        self._round_s, self._cold = now_s, cold
+        self._answers, self._latencies_s = 0, 0.0
         self._peak = self.in_flight
         self._plan_round()
 

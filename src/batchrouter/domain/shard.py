@@ -121,8 +121,6 @@ class WaitingGroup:
     shards: int
     lines: int
     priority: Priority = Priority.NORMAL
-    max_in_flight: int | None = None
-    """How many calls its tenant may have in flight, over all lanes and workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +147,7 @@ class Claim:
     """What its settled lines cost, at the moment of the claim."""
     priority: Priority = Priority.NORMAL
     max_in_flight: int | None = None
-    """As in `WaitingGroup`."""
+    """How many calls its tenant may have in flight, over all lanes and workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 CLAIM_SHARDS_MAX = 16
 WAITING_S = 2.0
 """How long a lane that is hungry again goes by what was told to wait; the store decides what it gets."""
+QUOTAS_S = 3.0
+"""How often it is looked whether tenants' quotas have changed."""
 LANE_BATCHES_MAX = 64
 """Batches that a lane has lines of at hand: beyond them, newcomers wait until the lane has room."""
 LAST_FLUSH_S = 10.0
@@ -112,6 +114,7 @@ class Dispatcher:
         self._set_aside: dict[str, float] = {}
         self._waiting: dict[tuple[int, str], WaitingGroup] = {}
         self._waiting_s = 0.0
+        self._quotas_s = 0.0
         self._stopping = False
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -135,7 +138,11 @@ class Dispatcher:
     async def look(self) -> None:
         """Once a second: what other workers have written of what this one works at."""
         await self.lanes.look()
-        await self._spendings.look(self._clock.mono_s(), lambda batch_id: self._batches.get(batch_id) is not None)
+        now_s = self._clock.mono_s()
+        if self.sharing.tenants.any and now_s - self._quotas_s >= QUOTAS_S:
+            self._quotas_s = now_s
+            self.sharing.tenants.look(await self._calls.read(self._ledger.quotas), self.sharing.workers)
+        await self._spendings.look(now_s, self._batches.__contains__)
 
     def pump_all(self) -> None:
         for runner in self.lanes.values():
@@ -158,7 +165,6 @@ class Dispatcher:
             batch.part = weight_in_tenant(batch.priority, batch.deadline_ms, now_ms)
         by_lane: dict[int, list[WaitingGroup]] = {}
         for group in groups:
-            self._tenant_of(group)  # its quota may be another now
             if group.batch_id in self._batches:
                 self._batches[group.batch_id].waiting += group.lines
             if group.deadline_ms > now_ms and group.batch_id not in self._set_aside:
@@ -272,7 +278,7 @@ class Dispatcher:
         self._unloaded.append((claim.shard_id, claim.epoch))
         self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
 
-    def _tenant_of(self, claim: Claim | WaitingGroup) -> TenantRun:
+    def _tenant_of(self, claim: Claim) -> TenantRun:
         return self.sharing.tenants.of(claim.tenant_id, claim.max_in_flight, self.sharing.workers)
 
     def _batch_of(self, claim: Claim, spend: Spend | None) -> BatchRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from batchrouter.domain.sharing import EVERYTHING, TURN_MS, Account, Demand, Peer, tenant_gate, wholly
 
@@ -81,10 +81,20 @@ class Tenants:
             tenant.allow(None if tenant.account is None else int(tenant.account.part))
         return tenant
 
+    @property
+    def any(self) -> bool:
+        """Whether any tenant is at work here."""
+        return bool(self._known)
+
+    def look(self, quotas: Mapping[str, int], workers: int) -> None:
+        """The quotas as the store has them now."""
+        for tenant_id in self._known:
+            self.of(tenant_id, quotas.get(tenant_id), workers)
+
     def tell(self) -> dict[str, Demand]:
-        """By gate, for the next beat. Forgets those without a call or a wish."""
+        """By gate, for the next beat."""
         told = {}
-        for tenant_id, tenant in list(self._known.items()):
+        for tenant_id, tenant in self._known.items():
             if tenant.account is None:
                 continue
             wanted = EVERYTHING if tenant.wanting or tenant.line else tenant.in_flight

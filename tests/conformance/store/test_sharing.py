@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batchrouter.domain.sharing import EVERYTHING, Demand, Peer, money_gate
+from batchrouter.domain.tenant import Quotas
 from tests.conformance.scene import FAST, LEASE_MS, SLOW, Scene, records_of
 
 
@@ -98,3 +99,12 @@ def test_a_prober_that_is_gone_holds_nobody_up(scene: Scene) -> None:
     assert not scene.ledger.probe("w2", lane_id, scene.now, scene.now + 1)
     scene.ledger.resign("w1")
     assert scene.ledger.probe("w2", lane_id, scene.now, scene.now + 1)
+
+
+def test_quotas_of_calls_in_flight_are_told_of_those_who_have_one(scene: Scene) -> None:
+    assert scene.ledger.quotas() == {}
+    home = scene.tenant("other")
+    scene.catalog.add_tenant(replace(home, quotas=Quotas(max_in_flight=3, max_lines=5)))
+    assert scene.ledger.quotas() == {"other": 3}
+    scene.catalog.add_tenant(replace(home, quotas=Quotas(max_lines=5)))
+    assert scene.ledger.quotas() == {}

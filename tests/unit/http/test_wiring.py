@@ -47,6 +47,12 @@ def test_a_small_bound_is_obeyed(most: int) -> None:
     assert Limiter(connect(fixed_in_flight=most).pacing).limit == most
 
 
+def test_what_all_workers_may_have_together_bounds_each() -> None:
+    assert connect(total_in_flight=7).pacing.total_in_flight == 7
+    assert Limiter(connect(total_in_flight=7).pacing).room(0.0) == 7
+    assert connect().pacing.total_in_flight is None
+
+
 def test_no_lane_may_have_more_in_flight_than_there_may_be_connections() -> None:
     """And one at least."""
     assert Limiter(connect(244, fixed_in_flight=1000).pacing).limit == 244

@@ -179,7 +179,6 @@ def waiting_groups(state: State) -> list[WaitingGroup]:
                 shards=len(shards),
                 lines=sum(row.pending(shard).bit_count() for shard in shards),
                 priority=row.batch.priority,
-                max_in_flight=state.max_in_flight(row.batch.tenant_id),
             )
             for lane_id, shards in by_lane.items()
         ]

@@ -38,7 +38,7 @@ _groups = (
 _WAITING = (
     sa.select(
         _groups.c.lane_id, batches.c.id, batches.c.tenant_id, _weight, batches.c.expires_ms, _groups.c.shards,
-        _groups.c.lines, batches.c.priority, tenants.c.max_in_flight,
+        _groups.c.lines, batches.c.priority,
     )
     .select_from(_groups)
     .join(batches, batches.c.seq == _groups.c.batch_seq)
@@ -182,11 +182,8 @@ def waiting_groups(tx: sa.Connection) -> list[WaitingGroup]:
             shards=count,
             lines=lines,
             priority=Priority(priority),
-            max_in_flight=max_in_flight,
         )
-        for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines, priority, max_in_flight in tx.execute(
-            _WAITING
-        )
+        for lane_id, batch_id, tenant_id, weight, expires_ms, count, lines, priority in tx.execute(_WAITING)
     ]
 
 
