@@ -20,6 +20,7 @@ from batchrouter.engine.fault import told
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
+from batchrouter.engine.loads import loads_of
 from batchrouter.engine.moving import Mover
 from batchrouter.engine.runners import LaneMeans, Runners
 from batchrouter.engine.settings import EngineSettings
@@ -27,7 +28,6 @@ from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.sharing import Sharing
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.strays import Strays
-from batchrouter.engine.tenants import TenantRun
 from batchrouter.engine.traffic import Traffic
 from batchrouter.input import Inputs
 from batchrouter.ports.blobs import Blobs
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 CLAIM_SHARDS_MAX = 16
 WAITING_S = 2.0
 """How long a lane that is hungry again goes by what was told to wait; the store decides what it gets."""
-QUOTAS_S = 3.0
-"""How often it is looked whether tenants' quotas have changed."""
 LANE_BATCHES_MAX = 64
 """Batches that a lane has lines of at hand: beyond them, newcomers wait until the lane has room."""
 LAST_FLUSH_S = 10.0
@@ -53,8 +51,8 @@ CLOSING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 class Dispatcher:
     """Feeds the lanes of real-time calls; those of native batches (`LaneMode.BATCH`) are left to whoever feeds them.
 
-    `workers` tells how many there are. `hungry` is called whenever a lane could take more; `drained` when a batch has
-    its last line settled, or no time left.
+    `hungry` is called whenever a lane could take more; `drained` when a batch has its last line settled, or no time
+    left.
     """
 
     def __init__(
@@ -72,7 +70,6 @@ class Dispatcher:
         spendings: Spendings,
         *,
         may_send: Callable[[], bool],
-        workers: Callable[[], int],
         hungry: Callable[[], None],
         drained: Callable[[], None],
     ) -> None:
@@ -86,7 +83,6 @@ class Dispatcher:
         self._upstreams = upstreams
         self._spendings = spendings
         self._may_send = may_send
-        self._workers = workers
         self._hungry = hungry
         self._drained = drained
         self._budget = Budget(settings.budget_bytes)
@@ -107,14 +103,15 @@ class Dispatcher:
         self.strays = Strays(ledger, calls, worker)
         self.strays.knows.append(self._knows)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
-        self.sharing = Sharing(worker, clock, lambda: self.lanes.values(), spendings, alone=settings.alone)
+        self.sharing = Sharing(
+            worker, ledger, calls, clock, lambda: self.lanes.values(), spendings, alone=settings.alone
+        )
         self.lanes = Runners(ledger, calls, self.sharing, clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
         self._waiting: dict[tuple[int, str], WaitingGroup] = {}
         self._waiting_s = 0.0
-        self._quotas_s = 0.0
         self._stopping = False
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -138,11 +135,7 @@ class Dispatcher:
     async def look(self) -> None:
         """Once a second: what other workers have written of what this one works at."""
         await self.lanes.look()
-        now_s = self._clock.mono_s()
-        if self.sharing.tenants.any and now_s - self._quotas_s >= QUOTAS_S:
-            self._quotas_s = now_s
-            self.sharing.tenants.look(await self._calls.read(self._ledger.quotas), self.sharing.workers)
-        await self._spendings.look(now_s, self._batches.__contains__)
+        await self.sharing.look(self._batches.__contains__)
 
     def pump_all(self) -> None:
         for runner in self.lanes.values():
@@ -208,7 +201,7 @@ class Dispatcher:
         waiting = [group for group in waiting if not runner.holds_back(group.batch_id)]
         if runner.gives_up():
             return await self._claim_to_move(runner, waiting)
-        room = max(0, runner.appetite(sum(group.lines for group in waiting) // (2 * self._workers())))
+        room = max(0, runner.appetite(sum(group.lines for group in waiting) // (2 * self.sharing.workers)))
         if runner.pool.open and len(held) < LANE_BATCHES_MAX and any(group.batch_id not in held for group in waiting):
             # What a slow lane has at hand may last for hours; a newcomer must not wait for the end of it.
             room = max(room, 1)
@@ -278,13 +271,10 @@ class Dispatcher:
         self._unloaded.append((claim.shard_id, claim.epoch))
         self._set_aside[claim.batch_id] = self._clock.mono_s() + LOAD_AGAIN_S
 
-    def _tenant_of(self, claim: Claim) -> TenantRun:
-        return self.sharing.tenants.of(claim.tenant_id, claim.max_in_flight, self.sharing.workers)
-
     def _batch_of(self, claim: Claim, spend: Spend | None) -> BatchRun:
         batch = self._batches.get(claim.batch_id)
         if batch is None:
-            batch = self._batches[claim.batch_id] = BatchRun(claim, spend, self._tenant_of(claim))
+            batch = self._batches[claim.batch_id] = BatchRun(claim, spend, self.sharing.tenant_of(claim))
             batch.stuck = self.journal.stuck_alone(batch.id)
             self._await_deadline(batch)
         return batch
@@ -379,20 +369,7 @@ class Dispatcher:
     # --- telling others -----------------------------------------------------------------------------------------------
 
     def loads(self) -> list[Load]:
-        ahead_s = self._clock.unix_ms() / 1000 - self._clock.mono_s()
-        told: list[Load] = []
-        for runner in self.lanes.values():
-            loads, pauses = runner.loads(), runner.pauses()
-            for batch_id in {**loads, **pauses}:
-                flying, waiting = loads.get(batch_id, (0, 0))
-                load = Load(lane_id=runner.lane.id, batch_id=batch_id, in_flight=flying, retrying=waiting)
-                if batch_id in pauses:
-                    reason, next_s = pauses[batch_id]
-                    # In whole seconds: what is told anew with other milliseconds is written anew.
-                    until_ms = None if next_s is None else round(next_s + ahead_s) * 1000
-                    load = replace(load, reason=reason, until_ms=until_ms)
-                told.append(load)
-        return told
+        return loads_of(self.lanes.values(), self._clock)
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 

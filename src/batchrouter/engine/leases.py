@@ -50,8 +50,6 @@ class Lease:
         self._told_demands: Mapping[str, Demand] = NO_DEMANDS
         self._told_s = self._next_s = self._tick_s
         self._failing = False
-        self.workers = 1
-        """How many there are, this one included, as of the last renewal."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -94,7 +92,6 @@ class Lease:
             self._failing = False
             log.info("the lease of worker %s is renewed again", self._worker)
         self._told, self._told_demands, self._told_s = loads, demands, asked_s
-        self.workers = max(1, len(beat.peers))
         self._until_s = asked_s + self._lease_ms / 1000 * MARGIN if beat.alive else 0.0
         return beat
 

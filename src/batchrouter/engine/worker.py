@@ -91,7 +91,7 @@ class Worker:
     def _begin_incarnation(self) -> None:
         """A worker that lost its lease goes on under a new name, with nothing of what it had."""
         self.id = f"w-{self._chance.hex(16)}"
-        lease = self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
+        self._lease = Lease(self._ledger, self._clock, self.id, self._settings.lease_ms, self._hand_beat)
         self.spendings = Spendings(self._job_ledger, self._calls, None if self._settings.alone else self.id)
         self.dispatcher = Dispatcher(
             self._ledger,
@@ -106,7 +106,6 @@ class Worker:
             self._upstreams,
             self.spendings,
             may_send=self._lease.held,
-            workers=lambda: lease.workers,
             hungry=self._claim_now.set,
             drained=self._duty_now.set,
         )
@@ -274,8 +273,8 @@ class Worker:
     # --- the loops ----------------------------------------------------------------------------------------------------
 
     async def _alive(self) -> int:
-        """The event loop turns, and this is what it has and wants. Waits for nothing: a database that makes everybody wait must
-        not look like a loop that hangs, and cost the lease."""
+        """The event loop turns, and this is what it has and wants. Waits for nothing: a database that makes everybody
+        wait must not look like a loop that hangs, and cost the lease."""
         self._lease.tick(self.dispatcher.loads(), self.dispatcher.sharing.tell())
         self.dispatcher.pump_all()
         return 0
