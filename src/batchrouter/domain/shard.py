@@ -260,9 +260,11 @@ class Fold:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What there is to do for a worker at this moment. `waiting` as `Ledger.waiting` tells it; `duties`, `jobs` and
-    `folds`: whether `take_duties`, `take_jobs` and `take_folds` would find something."""
+    `folds`: whether `take_duties`, `take_jobs` and `take_folds` would find something. `quotas`: how many calls each
+    tenant may have in flight, of those that have such a quota."""
 
     waiting: tuple[WaitingGroup, ...] = ()
     duties: bool = False
     jobs: bool = False
     folds: bool = False
+    quotas: Mapping[str, int] = field(default_factory=dict)

@@ -103,9 +103,7 @@ class Dispatcher:
         self.strays = Strays(ledger, calls, worker)
         self.strays.knows.append(self._knows)
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
-        self.sharing = Sharing(
-            worker, ledger, calls, clock, lambda: self.lanes.values(), spendings, alone=settings.alone
-        )
+        self.sharing = Sharing(worker, clock, lambda: self.lanes.values(), spendings, alone=settings.alone)
         self.lanes = Runners(ledger, calls, self.sharing, clock, upstreams, self._make, hungry)
         self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []

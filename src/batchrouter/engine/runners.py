@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from batchrouter.domain.cost import RateCard
+from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.shard import Lane, LaneKey, LaneMode
 from batchrouter.engine.fault import told
 from batchrouter.engine.lane_rows import LaneRows
@@ -21,6 +22,10 @@ from batchrouter.ports.clock import Clock
 from batchrouter.ports.ledger import Ledger
 
 log = logging.getLogger(__name__)
+
+
+LOOK_S = 10.0
+"""How often the rows of lanes that work are looked at: whether somebody else has written of them."""
 
 
 class LaneMeans(NamedTuple):
@@ -54,6 +59,7 @@ class Runners:
         self._make = make
         self._on_ready = on_ready
         self._runners: dict[int, LaneRunner] = {}
+        self._look_s = 0.0
         self._cards: dict[int, asyncio.Task[RateCard | None]] = {}
 
     def values(self) -> Collection[LaneRunner]:
@@ -101,8 +107,11 @@ class Runners:
 
     async def look(self) -> None:
         """What other workers say of the lanes, and whose turn it is to probe those that are paused."""
-        if self._sharing.alone or not self._runners:
+        now_s = self._clock.mono_s()
+        paused = any(runner.pool.state is LaneState.PAUSED for runner in self._runners.values())
+        if self._sharing.alone or not (paused or (self._sharing.workers > 1 and now_s >= self._look_s)):
             return
+        self._look_s = now_s + LOOK_S
         rows = await self._rows.look()
         for lane_id, runner in list(self._runners.items()):
             row = rows.get(lane_id)

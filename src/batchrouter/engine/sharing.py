@@ -14,12 +14,7 @@ from batchrouter.engine.pool import Pool
 from batchrouter.engine.setup import Member
 from batchrouter.engine.spendings import Spendings
 from batchrouter.engine.tenants import TenantRun, Tenants
-from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
-from batchrouter.ports.ledger import Ledger
-
-QUOTAS_S = 3.0
-"""How often it is looked whether tenants' quotas have changed."""
 
 
 class AtWork(Protocol):
@@ -40,8 +35,6 @@ class Sharing:
     def __init__(
         self,
         me: str,
-        ledger: Ledger,
-        calls: Calls,
         clock: Clock,
         lanes: Callable[[], Collection[AtWork]],
         spendings: Spendings,
@@ -54,23 +47,20 @@ class Sharing:
         self.peers: tuple[Peer, ...] = ()
         self.workers = 1 if alone else 2
         """How many live, as far as is known: before the first beat, that there is another is assumed."""
-        self._ledger = ledger
-        self._calls = calls
         self._clock = clock
-        self._quotas_s = float("-inf")
         self._lanes = lanes
         self._spendings = spendings
 
     def tenant_of(self, claim: Claim) -> TenantRun:
         return self.tenants.of(claim.tenant_id, claim.max_in_flight, self.workers)
 
+    def hear_quotas(self, quotas: Mapping[str, int]) -> None:
+        """Of calls in flight, as they are now."""
+        self.tenants.look(quotas, self.workers)
+
     async def look(self, here: Callable[[str], bool]) -> None:
         """Once a second: what others have changed. `here`: whether this worker has anything of a batch."""
-        now_s = self._clock.mono_s()
-        if self.tenants.any and now_s - self._quotas_s >= QUOTAS_S:
-            self._quotas_s = now_s
-            self.tenants.look(await self._calls.read(self._ledger.quotas), self.workers)
-        await self._spendings.look(now_s, here)
+        await self._spendings.look(self._clock.mono_s(), here)
 
     def pace(self, lane_id: int, member: str, limiter: Limiter) -> SharedPace | None:
         """What this worker may have of the known limits of that lane's key."""

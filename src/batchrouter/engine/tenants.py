@@ -81,11 +81,6 @@ class Tenants:
             tenant.allow(None if tenant.account is None else int(tenant.account.part))
         return tenant
 
-    @property
-    def any(self) -> bool:
-        """Whether any tenant is at work here."""
-        return bool(self._known)
-
     def look(self, quotas: Mapping[str, int], workers: int) -> None:
         """The quotas as the store has them now."""
         for tenant_id in self._known:

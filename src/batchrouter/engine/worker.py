@@ -251,6 +251,7 @@ class Worker:
             (self._job_now, outlook.jobs or await self.jobs.wants(outlook.waiting)),
             (self._fold_now, outlook.folds),
         )
+        self.dispatcher.sharing.hear_quotas(outlook.quotas)
         self._waiting = outlook.waiting
         self._claim_now.set()  # also where nothing waits, which lanes should know
         for hint, wanted in wants:
@@ -280,7 +281,6 @@ class Worker:
         return 0
 
     async def _note(self) -> int:
-        """What lanes learnt here, and what other workers say of them."""
         await self.dispatcher.look()
         return await self.dispatcher.lanes.note() + await self.jobs.lanes.note()
 

@@ -172,12 +172,6 @@ class Ledger(Protocol):
         """The lane's row, made if it is not there."""
         ...
 
-    # --- tenants --------------------------------------------------------------------------------------------------
-
-    def quotas(self) -> dict[str, int]:
-        """How many calls each tenant may have in flight, of those that have such a quota."""
-        ...
-
     # --- sweeping -------------------------------------------------------------------------------------------------
 
     def sweep(self, now_ms: int, linger_ms: int) -> list[str]:

@@ -102,9 +102,10 @@ def test_a_prober_that_is_gone_holds_nobody_up(scene: Scene) -> None:
 
 
 def test_quotas_of_calls_in_flight_are_told_of_those_who_have_one(scene: Scene) -> None:
-    assert scene.ledger.quotas() == {}
+    scene.worker("w1")
+    assert scene.ledger.outlook("w1", scene.now, 1).quotas == {}
     home = scene.tenant("other")
     scene.catalog.add_tenant(replace(home, quotas=Quotas(max_in_flight=3, max_lines=5)))
-    assert scene.ledger.quotas() == {"other": 3}
+    assert scene.ledger.outlook("w1", scene.now, 1).quotas == {"other": 3}
     scene.catalog.add_tenant(replace(home, quotas=Quotas(max_lines=5)))
-    assert scene.ledger.quotas() == {}
+    assert scene.ledger.outlook("w1", scene.now, 1).quotas == {}

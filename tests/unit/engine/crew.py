@@ -44,6 +44,7 @@ class Crew(House):
         done = 0
         for worker in list(self.workers):
             self.worker, self.process = worker, self.processes[worker.id]
+            await self.do(worker.look())
             done += await super().turn()
         return done
 

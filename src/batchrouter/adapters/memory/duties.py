@@ -43,6 +43,11 @@ class Duties(Part):
                 for each in self._state.jobs.values()
             ),
             folds=any(to_fold(row, now_ms, folds_least) for row in rows),
+            quotas={
+                tenant.id: tenant.quotas.max_in_flight
+                for tenant in self._state.tenants.values()
+                if tenant.quotas.max_in_flight is not None
+            },
         )
 
     @atomic

@@ -34,10 +34,5 @@ class Lanes(Part):
         return True
 
     @atomic
-    def quotas(self) -> dict[str, int]:
-        told = {tenant.id: tenant.quotas.max_in_flight for tenant in self._state.tenants.values()}
-        return {tenant_id: most for tenant_id, most in told.items() if most is not None}
-
-    @atomic
     def lane(self, key: LaneKey) -> Lane:
         return self._state.lane_of(key)

@@ -1,4 +1,4 @@
-"""Lanes: made when a plan or a move first names them, and what was learnt about each. Tenants' bounds over all."""
+"""Lanes: made when a plan or a move first names them, and what was learnt about each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.database import upsert
 from batchrouter.adapters.sql.rows import LANE_COLUMNS, lane_of
-from batchrouter.adapters.sql.schema import lanes, tenants, workers
+from batchrouter.adapters.sql.schema import lanes, workers
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.shard import Lane, LaneKey
 
@@ -27,7 +27,6 @@ _NOTE = (
     .where(lanes.c.id == param("lane"))
     .values({name: param(f"new_{name}") for name in ("state", "reason", "until_ms", "limit")})
 )
-_QUOTAS = sa.select(tenants.c.id, tenants.c.max_in_flight).where(tenants.c.max_in_flight.is_not(None))
 _PROBE = (
     lanes.update()
     .where(
@@ -65,10 +64,6 @@ class Lanes(Verbs):
         with self._db.write() as tx:
             values = {"lane": lane_id, "worker": worker, "now": now_ms, "new_worker": worker, "new_until": until_ms}
             return tx.execute(_PROBE, values).rowcount > 0
-
-    def quotas(self) -> dict[str, int]:
-        with self._db.read() as tx:
-            return {id_: most for id_, most in tx.execute(_QUOTAS)}
 
     def lane(self, key: LaneKey) -> Lane:
         with self._db.write() as tx:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.ledger import duties, folding, jobs
 from batchrouter.adapters.sql.ledger.shards import waiting_groups
-from batchrouter.adapters.sql.schema import batches
+from batchrouter.adapters.sql.schema import batches, tenants
 from batchrouter.adapters.sql.schema import jobs as job_rows
 from batchrouter.adapters.sql.verbs import Verbs
 from batchrouter.domain.shard import Outlook
@@ -16,6 +16,7 @@ _OUTLOOK = sa.select(
     sa.select(job_rows.c.seq).where(jobs.TO_STEP).exists().label("jobs"),
     folding.TO_FOLD.exists().label("folds"),
 )
+_QUOTAS = sa.select(tenants.c.id, tenants.c.max_in_flight).where(tenants.c.max_in_flight.is_not(None))
 
 
 class Outlooks(Verbs):
@@ -23,4 +24,7 @@ class Outlooks(Verbs):
         with self._db.read() as tx:
             row = tx.execute(_OUTLOOK, {"worker": worker, "now": now_ms, "least": folds_least}).one()
             waiting = tuple(waiting_groups(tx))
-        return Outlook(waiting=waiting, duties=bool(row.duties), jobs=bool(row.jobs), folds=bool(row.folds))
+            quotas = {tenant_id: most for tenant_id, most in tx.execute(_QUOTAS)}
+        return Outlook(
+            waiting=waiting, duties=bool(row.duties), jobs=bool(row.jobs), folds=bool(row.folds), quotas=quotas
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table
 
-from batchrouter.adapters.sql.schema.base import Serial, metadata
+from batchrouter.adapters.sql.schema.base import Serial, metadata, partial
 
 # Quotas, none where NULL: calls in flight; lines and bytes of batches that are not final; bytes of files; requests to
 # the API in a minute.
@@ -22,6 +22,7 @@ tenants = Table(
     Column("max_storage_bytes", BigInteger),
     Column("max_requests", BigInteger),
 )
+Index("tenants_bounded", tenants.c.id, tenants.c.max_in_flight, **partial(tenants.c.max_in_flight.is_not(None)))
 
 api_keys = Table(
     "api_keys",

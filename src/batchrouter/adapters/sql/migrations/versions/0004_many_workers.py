@@ -14,6 +14,10 @@ _QUOTAS = ("max_in_flight", "max_lines", "max_bytes", "max_storage_bytes", "max_
 def upgrade() -> None:
     for name in _QUOTAS:
         op.add_column("tenants", sa.Column(name, sa.BigInteger()))
+    bounded = sa.column("max_in_flight").is_not(None)
+    op.create_index(
+        "tenants_bounded", "tenants", ["id", "max_in_flight"], sqlite_where=bounded, postgresql_where=bounded
+    )
     op.add_column("batches", sa.Column("priority", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("lanes", sa.Column("probe_worker", sa.String()))
     op.add_column("lanes", sa.Column("probe_until_ms", sa.BigInteger()))
