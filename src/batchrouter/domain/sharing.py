@@ -172,6 +172,10 @@ class Account:
         """So much of the part is gone, and of the limit too."""
         self.part = max(0.0, self.part - amount)
 
+    def shrink(self, limit: float) -> None:
+        """The limit is another now."""
+        self.part = limit if self.workers == 1 else min(self.part, limit)
+
     def hear(self, limit: float, peers: Sequence[Peer], gate: str, split: Split = evenly) -> float:
         """The part from now on. `peers`: all workers, as they stood at this worker's beat, itself included."""
         told = {peer.worker: peer.demands.get(gate, _NOTHING) for peer in peers}

@@ -77,7 +77,12 @@ class Tenants:
             tenant = self._known[tenant_id] = TenantRun()
         if quota != tenant.quota:
             tenant.quota = quota
-            tenant.account = None if quota is None else Account(self._me, quota, workers)
+            if quota is None:
+                tenant.account = None
+            elif tenant.account is None:
+                tenant.account = Account(self._me, quota, workers)
+            else:  # from the next beat on; what shrinks does so at once
+                tenant.account.shrink(quota)
             tenant.allow(None if tenant.account is None else int(tenant.account.part))
         return tenant
 

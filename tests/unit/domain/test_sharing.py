@@ -171,6 +171,18 @@ def test_calls_that_outlast_their_worker_s_part_are_left_room() -> None:
         assert fleet.beat("b", EVERYTHING) == 10 - left
 
 
+def test_a_limit_that_shrinks_does_so_at_once_and_one_that_grows_with_the_next_beats() -> None:
+    fleet = Fleet(12, wholly(0))
+    assert fleet.rounds(dict.fromkeys("ab", EVERYTHING), 4) == {"a": 6, "b": 6}
+    fleet.accounts["a"].shrink(4)
+    assert fleet.accounts["a"].part == 4
+    fleet.accounts["b"].shrink(20)
+    assert fleet.accounts["b"].part == 6
+    alone = Account("a", 5, 1)
+    alone.shrink(9)
+    assert alone.part == 9
+
+
 def test_money_that_is_spent_is_gone_from_part_and_limit_alike() -> None:
     fleet = Fleet(600, by_turns(0))
     assert fleet.rounds({"a": 10, "b": 10}, 4) == {"a": 300, "b": 300}
