@@ -132,8 +132,7 @@ class Fleet:
         require_moto()
         self.folder = folder
         self.log_paths = [folder / "upstream.jsonl", folder / "limited.jsonl"]
-        # A commit that was told must outlive a crash of the server, though not of the machine.
-        self.postgres = PostgresServer({"fsync": "off", "full_page_writes": "off"})
+        self.postgres = PostgresServer()
         opened.callback(self.postgres.remove)
         self.postgres.start()
         SqlStore.open_postgres(self.postgres.url(), make=True).close()
