@@ -7,11 +7,13 @@ tenant, file, batch, custom id or key is in here: only what an operator may see.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.cost import UNKNOWN
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.domain.outcome import RECORD, Outcome
 from batchrouter.domain.shard import LaneKey, SegmentDraft, Settled
@@ -52,6 +54,17 @@ class Spread:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add_all(self, values_ms: Sequence[int]) -> None:
+        """Milliseconds, where the bounds are seconds. Those that are 0 are none."""
+        ascending = sorted(values_ms)
+        seen = bisect_right(ascending, 0)
+        for place, bound in enumerate(self.bounds):
+            upto = bisect_right(ascending, bound * 1000)
+            self.counts[place] += upto - seen
+            seen = upto
+        self.counts[-1] += len(ascending) - seen
+        self.total += sum(ascending) / 1000
+
 
 class LaneMeter:
     """Lines that are settled: `outcomes` by `Outcome`, `tokens` as input, cached, output, reasoning. `unpriced`
@@ -65,6 +78,31 @@ class LaneMeter:
         self.cost_nano = 0
         self.unpriced = 0
         self.answer_s = Spread(LONG_S)
+
+    def add(self, columns: Sequence[Sequence[int]]) -> None:
+        """Lines that are settled, column by column: a loop over lines costs five times as much."""
+        outcomes, answers_ms, _, *tokens, costs = columns
+        for outcome in Outcome:
+            self.outcomes[outcome] += outcomes.count(outcome)
+        for kind, values in enumerate(tokens):
+            self.tokens[kind] += sum(values)
+        self.answer_s.add_all(answers_ms)
+        if min(costs, default=0) >= 0:
+            self.cost_nano += sum(costs)
+            return
+        self.cost_nano += sum(cost for cost in costs if cost > 0)
+        answered = Outcome.SUCCEEDED
+        self.unpriced += sum(cost < 0 and outcome == answered for cost, outcome in zip(costs, outcomes, strict=True))
+
+
+_COUNTED = struct.Struct("<4x4x8x4xBx2x2x2xIIIIII4x4x")
+"""Of a record: outcome, milliseconds of the last call, lane, tokens as input, cached, output, reasoning."""
+_LANE = 2
+assert _COUNTED.size == RECORD.size
+
+
+def _chosen(columns: Sequence[Sequence[int]], which: Sequence[int]) -> list[Sequence[int]]:
+    return [tuple(compress(column, which)) for column in columns]
 
 
 class Meters:
@@ -99,28 +137,19 @@ class Meters:
         """The store took these records: those that it admitted are counted."""
         records, admitted = segment.records, settled.admitted
         count = len(records) // RECORD.size
-        costs = struct.unpack(f"<{count}q", segment.costs) if segment.costs else None
-        whole = admitted == bitmap.full(count)
-        lanes = self.lanes
-        for at, record in enumerate(RECORD.iter_unpack(records)):
-            if not whole and not admitted >> at & 1:
-                continue
-            lane = lanes.get(record[9])
-            if lane is None:
-                lane = lanes[record[9]] = LaneMeter()
-            outcome = record[4]
-            lane.outcomes[outcome] += 1
-            tokens = lane.tokens
-            tokens[0] += record[10]
-            tokens[1] += record[11]
-            tokens[2] += record[12]
-            tokens[3] += record[13]
-            if record[8]:
-                lane.answer_s.add(record[8] / 1000)
-            if costs is not None and costs[at] >= 0:
-                lane.cost_nano += costs[at]
-            elif outcome == Outcome.SUCCEEDED:
-                lane.unpriced += 1
+        if not count:
+            return
+        columns: list[Sequence[int]] = list(zip(*_COUNTED.iter_unpack(records), strict=True))
+        columns.append(struct.unpack(f"<{count}q", segment.costs) if segment.costs else (UNKNOWN,) * count)
+        if admitted != bitmap.full(count):
+            columns = _chosen(columns, [admitted >> at & 1 for at in range(count)])
+        lanes = columns[_LANE]
+        for lane_id in set(lanes):
+            meter = self.lanes.get(lane_id)
+            if meter is None:
+                meter = self.lanes[lane_id] = LaneMeter()
+            alone = lanes.count(lane_id) == len(lanes)
+            meter.add(columns if alone else _chosen(columns, [lane == lane_id for lane in lanes]))
 
     def flush_failed(self, error: Exception) -> None:
         count(self.flush_failures, cause_of(error))

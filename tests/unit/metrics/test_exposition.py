@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import pytest
 
@@ -10,9 +11,10 @@ from batchrouter.adapters.metric_table import METRICS, Metric
 from batchrouter.adapters.prometheus import LABEL_CHARS, LANES_MAX
 from batchrouter.domain.backlog import Backlog
 from batchrouter.domain.cost import NANO
-from batchrouter.domain.outcome import Outcome
-from batchrouter.domain.shard import Lane, LaneKey, LaneMode
-from batchrouter.ports.meters import NAMES_MAX, LaneMeter, LaneNow, Meters, Spread, WorkerNow, count, spread_of
+from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.outcome import Outcome, Record, pack
+from batchrouter.domain.shard import Lane, LaneKey, LaneMode, SegmentDraft, Settled
+from batchrouter.ports.meters import LONG_S, NAMES_MAX, LaneMeter, LaneNow, Meters, Spread, WorkerNow, count, spread_of
 from tests.unit.metrics.scrape import Sight, scrape
 
 UNITS = ("_seconds", "_bytes", "_dollars", "_info")
@@ -142,3 +144,30 @@ def test_a_label_with_every_kind_of_sign_does_not_break_the_text() -> None:
     scraped = scrape(Meters(), Sight(worker=worker_now(LaneNow(1, key, "open", 1, 2, 0))))
     assert set(scraped.labels("batchrouter_calls_in_flight", "model")) == {key.model}
     assert "batchrouter_lines_total" not in scraped.samples
+
+
+def test_only_admitted_records_count_each_in_its_own_lane() -> None:
+    """Lanes, outcomes and costs mixed; every second record was refused by the fence."""
+    made = [
+        Record(at, 0, 1, 1, at % 4, 0, 200, 1, 100 * at, 1 + at % 3, at, at * 2, at * 3, at * 5, 0, 1)
+        for at in range(24)
+    ]
+    costs = [-1 if at % 5 == 0 else at * NANO for at in range(24)]
+    segment = SegmentDraft(batch_id="b", length=1, records=pack(made), costs=struct.pack("<24q", *costs))
+    admitted = sum(1 << at for at in range(0, 24, 2))
+    meters = Meters()
+    meters.settled(segment, Settled(seq=1, admitted=admitted, drained=False, state=BatchState.IN_PROGRESS))
+    for lane_id in (1, 2, 3):
+        mine = [at for at in range(0, 24, 2) if 1 + at % 3 == lane_id]
+        meter = meters.lanes[lane_id]
+        assert meter.outcomes == [sum(at % 4 == outcome for at in mine) for outcome in Outcome]
+        assert meter.tokens == [factor * sum(mine) for factor in (1, 2, 3, 5)]
+        assert meter.cost_nano == sum(at for at in mine if at % 5) * NANO
+        assert meter.unpriced == sum(at % 5 == 0 and at % 4 == 0 for at in mine)
+        slow = Spread(LONG_S)
+        for at in mine:
+            if at:
+                slow.add(at / 10)
+        assert meter.answer_s.counts == slow.counts
+        assert meter.answer_s.total == pytest.approx(slow.total)
+    meters.settled(SegmentDraft(batch_id="b", length=0, records=b""), Settled(None, 0, False, BatchState.IN_PROGRESS))
