@@ -48,6 +48,8 @@ class Lease:
         self._demands: Mapping[str, Demand] = NO_DEMANDS
         self._told: Sequence[Load] = ()
         self._told_demands: Mapping[str, Demand] = NO_DEMANDS
+        self._claiming = False
+        """Whether the last beat told other demands than the one before: what it laid claim to is used from the next."""
         self._told_s = self._next_s = self._tick_s
         self._failing = False
         self._stop = threading.Event()
@@ -91,6 +93,7 @@ class Lease:
         if self._failing:
             self._failing = False
             log.info("the lease of worker %s is renewed again", self._worker)
+        self._claiming = demands != self._told_demands
         self._told, self._told_demands, self._told_s = loads, demands, asked_s
         self._until_s = asked_s + self._lease_ms / 1000 * MARGIN if beat.alive else 0.0
         return beat
@@ -118,7 +121,7 @@ class Lease:
     def _due_s(self) -> float:
         """Six times a lease, at once after the start and when another's lease ends, each second while it fails; and
         sooner when the loads changed, or what is wanted: others wait for that."""
-        if self._demands != self._told_demands:
+        if self._claiming or self._demands != self._told_demands:
             return min(self._next_s, self._told_s + DEMANDS_S)
         return self._next_s if self._loads == self._told else min(self._next_s, self._told_s + LOADS_S)
 
