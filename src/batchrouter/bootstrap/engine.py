@@ -12,6 +12,7 @@ from batchrouter.adapters.http.proxied import transport_for
 from batchrouter.bootstrap.model_facts import ModelFacts
 from batchrouter.bootstrap.providers import Providers
 from batchrouter.bootstrap.storage import Storage, patiently
+from batchrouter.bootstrap.tracing import open_tracing
 from batchrouter.bootstrap.upstreams import ConfiguredUpstreams
 from batchrouter.bootstrap.wiring import connections_max, engine_settings
 from batchrouter.engine.worker import Worker
@@ -28,6 +29,9 @@ class Engine:
         most = connections_max(raise_file_limit())
         self._storage = storage
         self._transport: Transport = transport_for(env, most)
+        self._tracing = open_tracing(config, env, clock)
+        if self._tracing is not None:
+            storage.meters.traces = self._tracing.traces
         self._facts = ModelFacts(providers.models.entries, clock)
         self.worker = Worker(
             ledger=storage.ledger,
@@ -41,7 +45,15 @@ class Engine:
             settings=engine_settings(config, alone=storage.alone, bucket=storage.bucket),
             router=providers.router,
             upstreams=ConfiguredUpstreams(
-                config, providers.router, self._transport, most, providers.prices, self._facts, clock, env
+                config,
+                providers.router,
+                self._transport,
+                most,
+                providers.prices,
+                self._facts,
+                clock,
+                env,
+                self._tracing,
             ).for_engine(),
             meters=storage.meters,
         )
@@ -68,6 +80,8 @@ class Engine:
         """Let go of everything; the worker has stopped, or never began."""
         await self._facts.aclose()
         await self._transport.aclose()
+        if self._tracing is not None:
+            await self._tracing.aclose()
 
 
 def raise_file_limit() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from batchrouter.adapters.native import native_api
 from batchrouter.bootstrap.model_facts import ModelFacts
+from batchrouter.bootstrap.tracing import Tracing
 from batchrouter.bootstrap.wires import options_of, provider_of, wire_of
 from batchrouter.config import Config, KeyConfig, ProviderConfig, host_of, native_of, pool_of
 from batchrouter.domain.cost import RateCard
@@ -40,6 +41,7 @@ class ConfiguredUpstreams:
         facts: ModelFacts,
         clock: Clock,
         env: Mapping[str, str],
+        tracing: Tracing | None = None,
     ) -> None:
         self._config = config
         self._router = router
@@ -49,6 +51,7 @@ class ConfiguredUpstreams:
         self._facts = facts
         self._clock = clock
         self._env = env
+        self._tracing = tracing
 
     def for_engine(self) -> Upstreams:
         return Upstreams(self.lane, self.native, self.options, self._router.fallbacks, self._card)
@@ -105,7 +108,10 @@ class ConfiguredUpstreams:
             tpm=credential.tpm,
             total_in_flight=provider.total_in_flight,
         )
-        return Member(wire, self._transport.link(wire.origin, settings), pacing, credential.name or "")
+        link = self._transport.link(wire.origin, settings)
+        if self._tracing is not None:
+            link = self._tracing.link(link, key)
+        return Member(wire, link, pacing, credential.name or "")
 
     def _wire(self, key: LaneKey, provider: ProviderConfig, credential: KeyConfig) -> Wire:
         wire = wire_of(

@@ -28,6 +28,9 @@ class ServerConfig(_Struct, frozen=True):
     """Of `batchrouter worker`: health and metrics."""
     lease: Seconds = Seconds(30)
     """How long the lines of a worker stay its own after it was last heard of."""
+    traces: str | None = None
+    """Where an OpenTelemetry collector listens, by HTTP. None: as the environment says, else nowhere."""
+    trace_lines: bool = False
     log_format: Literal["text", "json"] = "text"
     metrics: Literal["key", "open", "off"] = "key"
     """Who may read `/metrics` of the API: keys of role admin, or everybody who reaches it. A worker's is open."""

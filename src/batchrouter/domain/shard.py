@@ -107,6 +107,7 @@ class Duty:
     metadata: Mapping[str, str] = field(default_factory=dict)
     open_jobs: int = 0
     """Native jobs of the batch that are not `collected`."""
+    created_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

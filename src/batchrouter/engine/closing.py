@@ -47,9 +47,12 @@ class Closer:
         self._settings = settings
         self._worker = worker
 
-    def count(self, event: BatchEvent | None) -> None:
-        """A batch that had left by `event` is final."""
-        self._journal.meters.batch_ended(event)
+    def tell_end(self, duty: Duty, event: BatchEvent | None) -> None:
+        """A batch that had left by `event` is final: for whoever watches."""
+        meters = self._journal.meters
+        meters.batch_ended(event)
+        if meters.traces is not None:
+            meters.traces.ended(duty, event)
 
     def waits(self, duty: Duty) -> bool:
         """Whether a closed batch still gives its native jobs time: cancelled, they hand over what they finished."""

@@ -246,6 +246,8 @@ class Dispatcher:
             return 0
         batch = self._batch_of(claims[0], spend)
         batch.shards.update(claim.shard_id for claim in claims)
+        if self._traffic.meters.traces is not None:
+            self._traffic.meters.traces.claimed(claims)
         # All are counted before the first wait, so that the batch is not taken for finished here meanwhile.
         batch.open += sum(claim.pending.bit_count() for claim in claims)
         accepted = 0
@@ -340,6 +342,8 @@ class Dispatcher:
         batch = self._batches.pop(batch_id, None)
         if batch is None:
             return
+        if self._traffic.meters.traces is not None:
+            self._traffic.meters.traces.dropped(batch_id)
         batch.dropped = True
         self._mover.drop(batch)
         if batch.timer is not None:

@@ -145,7 +145,7 @@ class Duties:
                     return False
                 finished = await self._closer.finish(duty)
                 if finished:
-                    self._closer.count(duty.closing)
+                    self._closer.tell_end(duty, duty.closing)
                     self._hints.over(duty.batch_id)
                     log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
                 return finished
@@ -159,7 +159,7 @@ class Duties:
         if not planned:
             return False
         if isinstance(decision, Rejection):
-            self._closer.count(BatchEvent.REJECT)
+            self._closer.tell_end(duty, BatchEvent.REJECT)
             log.info("%s failed: its file has %d errors", duty.batch_id, len(decision.errors))
             return True
         log.info("%s is planned: %d lines", duty.batch_id, decision.total)

@@ -27,6 +27,7 @@ from batchrouter.errors import (
     StoreError,
     StoreFull,
 )
+from batchrouter.ports.traces import Traces
 
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds for what takes a disk, a database or a neighbour."""
@@ -107,9 +108,10 @@ def _chosen(columns: Sequence[Sequence[int]], which: Sequence[int]) -> list[Sequ
 
 class Meters:
     """One process's. `lanes` and `calls` are by lane id; lane 0 has the lines that nobody sent. `calls` of a lane are
-    by the status of the reply, or by a word where there was none."""
+    by the status of the reply, or by a word where there was none. `traces` follows single batches, if anybody does."""
 
     def __init__(self) -> None:
+        self.traces: Traces | None = None
         self.lanes: dict[int, LaneMeter] = {}
         self.calls: dict[int, dict[int | str, int]] = {}
         self.batches_ended: dict[str, int] = {}
@@ -139,6 +141,8 @@ class Meters:
         count = len(records) // RECORD.size
         if not count:
             return
+        if self.traces is not None:
+            self.traces.settled(segment, settled)
         columns: list[Sequence[int]] = list(zip(*_COUNTED.iter_unpack(records), strict=True))
         columns.append(struct.unpack(f"<{count}q", segment.costs) if segment.costs else (UNKNOWN,) * count)
         if admitted != bitmap.full(count):

@@ -170,4 +170,7 @@ def test_only_admitted_records_count_each_in_its_own_lane() -> None:
                 slow.add(at / 10)
         assert meter.answer_s.counts == slow.counts
         assert meter.answer_s.total == pytest.approx(slow.total)
-    meters.settled(SegmentDraft(batch_id="b", length=0, records=b""), Settled(None, 0, False, BatchState.IN_PROGRESS))
+    meters.settled(
+        SegmentDraft(batch_id="b", length=0, records=b""),
+        Settled(seq=None, admitted=0, drained=False, state=BatchState.IN_PROGRESS),
+    )

@@ -179,4 +179,5 @@ def told(row: BatchRow, open_jobs: int) -> Duty:
         closing_ms=row.closing_ms(),
         metadata=dict(batch.metadata or {}),
         open_jobs=open_jobs,
+        created_ms=batch.created_ms,
     )

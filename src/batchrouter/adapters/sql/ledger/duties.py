@@ -35,7 +35,7 @@ _DUTY = sa.select(
     batches.c.closing, batches.c.sealed, batches.c.planned, batches.c.endpoint, batches.c.input_file_id,
     batches.c.input_blob_key, batches.c.input_index_key, batches.c.input_bytes, batches.c.output_expires_after_s,
     batches.c.total, batches.c.done, batches.c.expires_ms, batches.c.finalizing_ms, batches.c.cancelling_ms,
-    batches.c.next_event, batches.c.live, batches.c.metadata, _open_jobs,
+    batches.c.next_event, batches.c.live, batches.c.metadata, batches.c.created_ms, _open_jobs,
 )  # fmt: skip
 _DUTY_OF_BATCH = _DUTY.where(batches.c.id == param("batch")).with_for_update()
 _needs_step = (
@@ -209,4 +209,5 @@ def _taken(row: Row) -> Duty:
         closing_ms=row.finalizing_ms if row.cancelling_ms is None else row.cancelling_ms,
         metadata={} if row.metadata is None else msgspec.json.decode(row.metadata),
         open_jobs=row.open_jobs,
+        created_ms=row.created_ms,
     )
