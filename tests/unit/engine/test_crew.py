@@ -142,3 +142,17 @@ async def test_the_rows_of_lanes_are_not_written_over_and_over_by_several_worker
     await crew.run_for(10)
     assert noted == [crew.processes[worker.id].tally["note_lanes"] for worker in crew.workers]
     await crew.run(batch_id)
+
+
+async def test_a_lane_that_answers_fast_does_not_keep_a_quota_from_a_slow_one() -> None:
+    """Calls of 50 ms and of a second: the lanes take turns, one call each."""
+    crew = Crew(lambda body: echo(body, delay_s=0.05 if model_of(body) == "m" else 1.0))
+    crew.quota("small", 4)
+    await crew.start(1)
+    lines = [line for i in range(400) for line in chat(1, model="m" if i % 2 else "n", start=i)]
+    batch_id = await crew.create(lines, tenant="small")
+    await crew.run_until(lambda: len(crew.log) >= 40)
+    lanes = Counter(model_of(call.body) for call in crew.log[8:40])
+    assert min(lanes.values()) >= 12
+    crew.quota("small", None)
+    await crew.run_until(lambda: crew.batch(batch_id, "small").state in BATCH_FINAL)
