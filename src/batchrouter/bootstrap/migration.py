@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batchrouter.adapters.blobs import LocalBlobs, ObjectBlobs
+from batchrouter.adapters.blobs.own import elsewhere, mark_in
 from batchrouter.adapters.folder import DataFolder
 from batchrouter.adapters.sql.copying import Copying, Target, has_database
 from batchrouter.adapters.threads import Threads
@@ -86,8 +87,10 @@ async def migrate(folder: Path, storage: StorageConfig, listener: Listener, *, d
         if not report.already:
             source = LocalBlobs(folder / "blobs")
             opened.callback(source.close)
-            copier = _Copier(copying, calls, source, await _open_blobs(storage, folder, opened, dry), report, listener)
-            await copier.run()
+            blobs = await _open_blobs(storage, folder, opened, dry)
+            if blobs is not None and await mark_in(blobs) not in (None, await calls.read(copying.installation)):
+                raise ConfigError(elsewhere(report.blobs))
+            await _Copier(copying, calls, source, blobs, report, listener).run()
             if not dry:
                 await _copy_rows(copying, calls, listener)
         if not dry:

@@ -18,6 +18,7 @@ from typing import TypeVar, cast
 
 from batchrouter.adapters.blobs import LocalBlobs
 from batchrouter.adapters.blobs.objects import ObjectBlobs
+from batchrouter.adapters.blobs.own import OwnBlobs
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.database_clock import DatabaseClock
 from batchrouter.adapters.folder import DataFolder
@@ -74,6 +75,7 @@ class Storage:
         folder: DataFolder | None = None,
         closing: ExitStack,
         meters: Meters,
+        installation: tuple[str, bool] | None = None,
     ) -> None:
         self.catalog = store.catalog
         self.ledger = store.ledger
@@ -81,7 +83,8 @@ class Storage:
         self.backlogs = store.backlogs
         self.calls: Calls = MeteredCalls(calls, meters, clock)
         self.people_calls: Calls = MeteredCalls(people_calls, meters, clock)
-        self.blobs: Blobs = MeteredBlobs(blobs, meters, clock)
+        self._own = None if installation is None else OwnBlobs(blobs, name.split(", ")[-1], *installation, self._marked)
+        self.blobs: Blobs = MeteredBlobs(self._own or blobs, meters, clock)
         self.meters = meters
         self.wake: Wake = wake
         self.clock: Clock = clock
@@ -176,6 +179,7 @@ class Storage:
                 spill=spill,
                 closing=opened.pop_all(),
                 meters=meters or Meters(),
+                installation=store.installation.look(RealChance().hex(32)),
             )
 
     @property
@@ -195,18 +199,23 @@ class Storage:
         if self._shared_clock is not None:
             self._tasks.append(asyncio.create_task(self._keep_time(self._shared_clock), name="time"))
 
-    async def check_bucket(self) -> None:
-        """Raises `ConfigError` when only a person can make the bucket usable. One that cannot be reached now is told
-        in the log and not waited for: what needs it tries again by itself."""
-        if self._bucket is None:
-            return
+    async def check_place(self) -> None:
+        """Raises `ConfigError` when only a person can make the place for bytes usable, or when it is another
+        installation's. One that cannot be reached now is told in the log and not waited for: what needs it tries again
+        by itself."""
         try:
             async with asyncio.timeout(READY_S):
-                await self._bucket.check()
-        except BlobError as error:
+                if self._bucket is not None:
+                    await self._bucket.check()
+                if self._own is not None:
+                    await self._own.claim()
+        except (BlobError, StoreAway) as error:
             log.warning("%s; going on", error)
         except TimeoutError:
-            log.warning("the bucket did not answer in %.0f s; going on", READY_S)
+            log.warning("the place for bytes did not answer in %.0f s; going on", READY_S)
+
+    async def _marked(self) -> None:
+        await self.calls.write(self._store.installation.marked, self.clock.unix_ms())
 
     async def why_not_ready(self) -> str | None:
         """None: the database answers, or did a moment ago: whoever asks needs no key, and may ask often."""
@@ -274,7 +283,7 @@ async def open_storage(
         lambda: in_thread(lambda: Storage.on_postgres(config, given, env, make=make, meters=meters))
     )
     try:
-        await storage.check_bucket()
+        await storage.check_place()
     except BaseException:
         await storage.close()
         raise

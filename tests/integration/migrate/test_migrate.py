@@ -19,6 +19,7 @@ from batchrouter.adapters.sql.copying import COPIED
 from batchrouter.adapters.sql.garbage import BLOB_COLUMNS
 from batchrouter.bootstrap import migration
 from batchrouter.bootstrap.migration import Report, migrate
+from batchrouter.bootstrap.storage import open_storage
 from batchrouter.cli.main import main
 from batchrouter.config import StorageConfig
 from batchrouter.errors import BlobError, ConfigError, FolderError
@@ -170,6 +171,21 @@ def test_a_target_that_somebody_uses_is_refused(folder: Path, storage: StorageCo
         run(folder, used)
     assert stored(storage) == {}
     assert not (folder / "moved-to").exists()
+
+
+async def start_and_stop(storage: StorageConfig) -> None:
+    await (await open_storage(storage, None, {}, make=True)).close()
+
+
+def test_a_place_that_another_database_has_is_refused(folder: Path, storage: StorageConfig) -> None:
+    """Each would delete the other's bytes. One that a process of this database marked already is no other's."""
+    asyncio.run(start_and_stop(msgspec.structs.replace(storage, database=fresh_database())))
+    for dry in (True, False):
+        with pytest.raises(ConfigError, match="belongs to another database"):
+            run(folder, storage, dry=dry)
+    own = msgspec.structs.replace(storage, blobs=f"{storage.blobs}-own")
+    asyncio.run(start_and_stop(own))
+    assert run(folder, own).blobs_copied
 
 
 def test_a_folder_that_went_on_meanwhile_is_not_taken_for_its_copy(folder: Path, storage: StorageConfig) -> None:

@@ -29,6 +29,7 @@ from batchrouter.adapters.sql.schema import (
     demands,
     files,
     garbage,
+    installation,
     lanes,
     loads,
     metadata,
@@ -42,7 +43,7 @@ from batchrouter.adapters.sql.store import DATABASE
 from batchrouter.adapters.sql.verbs import param
 from batchrouter.errors import StoreError
 
-_OF_PROCESSES = {compatibility, workers, loads, demands, turns, requests}
+_OF_PROCESSES = {compatibility, installation, workers, loads, demands, turns, requests}
 COPIED = tuple(table for table in metadata.sorted_tables if table not in _OF_PROCESSES)
 _ROWS, _WIDE_ROWS = 1_000, 50
 _IDS = 1_000
@@ -118,6 +119,13 @@ class Copying:
             if not found:
                 return Target.EMPTY, {}
             return (Target.SAME if _has_all(old, new) else Target.OTHER), found
+
+    def installation(self) -> str | None:
+        """Which installation the target is; None: that of no process yet."""
+        if not self._tables:
+            return None
+        with self._target.read() as tx:
+            return tx.execute(sa.select(installation.c.id)).scalar()
 
     def blob_keys(self, after: str, limit: int) -> list[str]:
         """Of the blobs that rows need, in order, those after `after`."""

@@ -11,6 +11,7 @@ from batchrouter.adapters.sql import sqlite
 from batchrouter.adapters.sql.backlog import SqlBacklogs
 from batchrouter.adapters.sql.catalog import SqlCatalog
 from batchrouter.adapters.sql.database import Database
+from batchrouter.adapters.sql.installation import Installation
 from batchrouter.adapters.sql.ledger import SqlLedger
 from batchrouter.adapters.sql.migrate import bring_to_head
 from batchrouter.adapters.sql.postgres import PostgresDatabase
@@ -31,6 +32,7 @@ class SqlStore:
         self.ledger = SqlLedger(database)
         self.jobs: JobLedger = self.ledger
         self.backlogs: Backlogs = SqlBacklogs(database)
+        self.installation = Installation(database)
 
     @classmethod
     def open_sqlite(cls, folder: Path, *, sync: bool = True) -> Self:

@@ -7,7 +7,7 @@ only the rows still of interest, so that finished work costs nothing.
 
 from __future__ import annotations
 
-from batchrouter.adapters.sql.schema.base import HEAD, OLDEST, VERSIONS, compatibility, metadata
+from batchrouter.adapters.sql.schema.base import HEAD, OLDEST, VERSIONS, compatibility, installation, metadata
 from batchrouter.adapters.sql.schema.batches import batches, events, idempotency
 from batchrouter.adapters.sql.schema.files import files, garbage, turns, upload_parts, uploads
 from batchrouter.adapters.sql.schema.jobs import jobs
@@ -29,6 +29,7 @@ __all__ = [
     "files",
     "garbage",
     "idempotency",
+    "installation",
     "jobs",
     "lanes",
     "loads",

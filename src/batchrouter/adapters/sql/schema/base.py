@@ -39,3 +39,13 @@ def added(name: str) -> Column[int]:
 # what older code needs.
 compatibility = Table("compatibility", metadata, Column("oldest", String, nullable=False))
 OLDEST = "0004"
+
+# Which installation this database is, and since when its place for bytes bears the mark of it (NULL: not yet). One row,
+# made when first asked for.
+installation = Table(
+    "installation",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("marked_ms", BigInteger),
+)

@@ -45,5 +45,12 @@ def upgrade() -> None:
         sa.Column("until_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "installation",
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("marked_ms", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("one"),
+    )
     compatibility = op.create_table("compatibility", sa.Column("oldest", sa.String(), nullable=False))
     op.bulk_insert(compatibility, [{"oldest": "0004"}])
