@@ -101,10 +101,23 @@ class Slot:
             try:
                 self.program.await_up()
                 return
-            except AssertionError:
+            except AssertionError as error:
                 if self.program.runs or not left:
-                    raise
+                    raise AssertionError(f"{self.life}: {error}\n{self.autopsy()}") from error
                 self.spawn()
+
+    def autopsy(self) -> str:
+        """What each thread of a process that lives and does nothing is at; it ends by that."""
+        if not self.program.runs:
+            return "it is gone"
+        states = [
+            f"{path.parent.name} {(path.parent / 'comm').read_text().strip()}: {path.read_text().split()[2]}"
+            for path in Path(f"/proc/{self.program.pid}/task").glob("*/stat")
+        ]
+        self.program.resume()
+        self.program.signal(signal.SIGABRT)  # its fault handler writes down every thread's calls
+        self.program.wait()
+        return f"threads {states}\n{self.program.log[-6000:]}"
 
     def revive(self) -> tuple[str, int] | None:
         """Start the process anew if it ended by itself; which life it was, and its exit code."""
@@ -203,6 +216,7 @@ class Fleet:
             "options": {**self.s3.options, "endpoint": f"http://127.0.0.1:{blobs.port}"},
             "spill": str(self.folder / f"spill-{program.name}"),
         }
+        program.environment["PYTHONFAULTHANDLER"] = "1"
         slot = Slot(program, database, blobs, self.folder / f"{program.name}.clock")
         slot.step_clock(0)
         if isinstance(program, WorkerProcess):
