@@ -24,7 +24,7 @@ from batchrouter.ports.ledger import Ledger
 log = logging.getLogger(__name__)
 
 
-LOOK_S = 10.0
+LOOK_S = 30.0
 """How often the rows of lanes that work are looked at: whether somebody else has written of them."""
 
 
