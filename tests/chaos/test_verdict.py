@@ -206,6 +206,18 @@ def test_a_repeat_too_many_is_seen() -> None:
         assert (judged(calls, [outage, kill(30.0)]) == []) is well
 
 
+def test_each_of_two_troubles_pays_for_its_own() -> None:
+    """One after the other, so near that what the second took may have been held up by the first."""
+    early = [call(f"q0x0x{place}", 9.9, end="client_closed") for place in range(9)]
+    late = [call(f"q0x1x{place}", 19.9, end="client_closed") for place in range(9)]
+    calls = early + late + [call(each.marker, 26.0, W2) for each in early + late]
+    troubles = [Incident(Kind.BLACKHOLE, W1, 10.0, 17.0), kill(20.0)]
+    assert judged(calls, troubles) == []
+    losses = losses_of(troubles, [], [], [W1, W2], LEASE_S)
+    charge(sorted(calls, key=lambda each: each.at_s), losses)
+    assert [len(loss.repeats) for loss in losses] == [9, 9]
+
+
 def test_a_graceful_end_may_cost_nothing() -> None:
     calls = [call("q0x0x0", 9.0), call("q0x0x0", 16.0, W2)]
     rolling = Incident(Kind.ROLLING, W1, 10.0, 11.0, died=True, clean=True)

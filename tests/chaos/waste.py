@@ -118,13 +118,14 @@ def repeats_of(calls: Sequence[Call]) -> list[tuple[Call, Call]]:
 
 
 def charge(calls: Sequence[Call], losses: Sequence[Loss]) -> list[str]:
-    """Lays each repeat at the door of a loss; tells which fit nowhere, and which losses cost too much."""
+    """Lays each repeat at the door of the first loss that can have caused it; tells which fit nowhere, and which losses
+    cost too much."""
     faults = []
     for first, again in repeats_of(calls):
         if first.job:
             faults.append(f"{again.marker} was answered by job {first.job}, and sent again")
             continue
-        loss = next((each for each in reversed(losses) if each.explains(first) and each.from_s <= again.at_s), None)
+        loss = next((each for each in losses if each.explains(first) and each.at_s <= again.at_s), None)
         if loss is None:
             faults.append(
                 f"{again.marker}: {first.process} got {first.end} {first.status} at {first.end_s:.2f} s, and "
