@@ -88,13 +88,15 @@ def run(path: Path, running: Cluster, database: Postgres, store: Bucket, upstrea
     watch = Watch(upstream)
     watch.start()
     began, busy_s = time.perf_counter(), machine_busy_s()
-    batch = running.client.create(file_id)
-    running.client.wait(batch["id"], lambda told: told["status"] == "in_progress", poll_s=POLL_S)
-    watch.await_arrivals(lines_of(path))  # asking the API would be transactions that nobody else needs
-    batch = running.client.wait(batch["id"], done, poll_s=POLL_S)
-    seconds, busy_s = time.perf_counter() - began, machine_busy_s() - busy_s
-    watch.enough.set()
-    watch.join()
+    try:
+        batch = running.client.create(file_id)
+        running.client.wait(batch["id"], lambda told: told["status"] == "in_progress", poll_s=POLL_S)
+        watch.await_arrivals(lines_of(path))  # asking the API would be transactions that nobody else needs
+        batch = running.client.wait(batch["id"], done, poll_s=POLL_S)
+        seconds, busy_s = time.perf_counter() - began, machine_busy_s() - busy_s
+    finally:
+        watch.enough.set()
+        watch.join()
     upstream_s = upstream.cpu_s() - upstream_s
     await_folds(database)
     spent = database.told().since(told)
@@ -180,7 +182,9 @@ def measure(bench: Bench) -> list[Figure]:
             )
             figures.append(Figure("the same, for 10,000 lines", "none", point.costs()))
         path = inputs.questions(bench, bench.lines_or(round(FAST_WORKERS * FAST_IN_FLIGHT / LATENCY_S * FAST_SECONDS)))
-        with cluster(bench, base_url, database, store, workers=FAST_WORKERS, fixed_in_flight=FAST_IN_FLIGHT) as running:
+        with cluster(
+            bench, base_url, database, store, workers=FAST_WORKERS, sections=LARGE, fixed_in_flight=FAST_IN_FLIGHT
+        ) as running:
             point = run(path, running, database, store, upstream, FAST_IN_FLIGHT)
         figures.append(
             Figure(
