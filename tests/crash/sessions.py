@@ -18,8 +18,8 @@ from batchrouter.simulator import Entry
 
 FLUSH_MS = 100.0
 """The journal collects finished lines for so long, on a disk."""
-WRITE_MS = 100.0
-"""Room for the flush itself and for the one before it: two syncs each."""
+WRITE_MS = 200.0
+"""Room for the flush itself and for the one before it: two syncs each, on a disk that others use too."""
 PULSE_S, LOOK_BACK_S = 0.05, 2.0
 
 

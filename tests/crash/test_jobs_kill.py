@@ -4,9 +4,10 @@ batch completes before its window."""
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -167,13 +168,16 @@ def check_answers(output: Sequence[dict[str, Any]], numbers: Sequence[int]) -> N
         assert text.endswith(f": question {number}"), each["custom_id"]
 
 
-def check_once(log: Sequence[Entry], cuts: Sequence[int], stalls_ms: Sequence[float]) -> None:
-    """No line was answered by two jobs, or by one and in real time; in real time only what a kill found in flight, or
-    just answered, was sent again."""
+def check_once(
+    log: Sequence[Entry], cuts: Sequence[int], stalls_ms: Sequence[float], late: Collection[str] = ()
+) -> None:
+    """No line was answered by two jobs, or by one and in real time, but for those of the jobs `late`; in real time only
+    what a kill found in flight, or just answered, was sent again."""
     native = Counter(number_of(entry) for entry in log if entry.job and entry.status == 200)
     sent = [entry for entry in log if not entry.job]
     assert set(native.values()) <= {1}
-    assert native.keys().isdisjoint(number_of(entry) for entry in sent if entry.status == 200)
+    both = native.keys() & {number_of(entry) for entry in sent if entry.status == 200}
+    assert both <= {number_of(entry) for entry in log if entry.job in late}
     ends = ends_of(sent, cuts, stalls_ms)
     assert [entry.n for end in ends for entry in end.late] == []
     assert sent_twice_within(sent, cuts) == []
@@ -210,12 +214,16 @@ def test_kills_at_random_moments_lose_no_line_and_make_no_job_twice(pair: Pair, 
     check_answers(records(output_of(pair.client, batch)), range(LINES))
     told = pair.told(batch_id)["batchrouter"]["jobs"]
     # Whether a create was heard that a kill fell into cannot be told for minutes, if it was not: real time takes over.
-    assert [job["maybe_paid_twice"] for job in told if job["provider_job_id"]] == [0] * len(names_of(told))
+    # So it does where a job without a tag was taken for another of its size, if its results come too late to tell.
+    astray = set(re.findall(r"(job_\w+) of \w+ is not ", pair.server.log))
+    late = names_of([job for job in told if job["id"] in astray])
+    found = [job for job in told if job["provider_job_id"] and job["id"] not in astray]
+    assert [job["maybe_paid_twice"] for job in found] == [0] * len(found)
     names = names_of(told)
     assert len(names) == len(set(names))
     for provider in STEPS:
         log = calls(pair.of(provider))
-        check_once(log, cuts[provider], pair.stalls_ms)
+        check_once(log, cuts[provider], pair.stalls_ms, late)
         assert {entry.job for entry in log if entry.job} <= set(names)
         assert {job["id"] for job in pair.of(provider).jobs()} <= set(names), "a job that nobody knows of"
     good = [entry for provider in STEPS for entry in calls(pair.of(provider)) if entry.status == 200]
