@@ -147,7 +147,7 @@ class Duties:
                 if finished:
                     self._closer.tell_end(duty, duty.closing)
                     self._hints.over(duty.batch_id)
-                    log.info("%s is final (%s): %d of %d lines", duty.batch_id, duty.closing, duty.done, duty.total)
+                    log.info("%s is final (%s)", duty.batch_id, duty.closing)
                 return finished
             case _:
                 return False
