@@ -123,7 +123,7 @@ class Catalog(Protocol):
 
     def add_part(self, tenant_id: str, part: UploadPart, now_ms: int) -> Upload | None:
         """Add a part if the upload is pending; returns the upload as it is (its state tells whether the part was
-        taken), None when there is none."""
+        taken), None when there is none. Raises `QuotaExceeded` as `add_file` does."""
         ...
 
     def parts(self, upload_id: str) -> list[UploadPart]:

@@ -62,7 +62,11 @@ class IncomingPart:
         part = UploadPart(
             id=self._id, upload_id=self._upload.id, bytes=self._bytes, blob_key=self._key, created_ms=now_ms
         )
-        upload = await uploads.calls.write(uploads.catalog.add_part, self._caller.tenant_id, part, now_ms)
+        try:
+            upload = await uploads.calls.write(uploads.catalog.add_part, self._caller.tenant_id, part, now_ms)
+        except QuotaExceeded as error:
+            await uploads.blobs.delete([self._key])
+            raise refusal(error.excess) from error
         if upload is None or upload.state is not UploadState.PENDING:
             await uploads.blobs.delete([self._key])
             raise no_such_upload(self._upload.id) if upload is None else not_pending(upload)

@@ -58,11 +58,15 @@ def test_a_file_that_does_not_fit_is_not_stored(rig: Rig, tenant: str) -> None:
         assert refused.value.code == "storage_quota_exceeded"
         assert refused.value.response.headers["x-should-retry"] == "false"
         upload = client.uploads.create(filename="a", purpose="batch", bytes=2 * len(LINE), mime_type="text/jsonl")
-        part = client.uploads.parts.create(upload.id, data=LINE * 2)
         with pytest.raises(openai.RateLimitError):
-            client.uploads.complete(upload.id, part_ids=[part.id])
+            client.uploads.parts.create(upload.id, data=LINE * 2)
         assert [file.id for file in client.files.list().data] == [first.id]
         client.files.delete(first.id)
+        part = client.uploads.parts.create(upload.id, data=LINE * 2)
+        bind(rig, tenant, max_storage_bytes=len(LINE))
+        with pytest.raises(openai.RateLimitError):
+            client.uploads.complete(upload.id, part_ids=[part.id])
+        bind(rig, tenant, max_storage_bytes=3 * len(LINE))
         assert client.uploads.complete(upload.id, part_ids=[part.id]).status == "completed"
 
 

@@ -10,7 +10,7 @@ from batchrouter.domain.quota import Quota, Usage
 from batchrouter.domain.tenant import Quotas, Tenant
 from batchrouter.errors import QuotaExceeded
 from tests.conformance.scene import REFUSAL, START_MS, TENANT, Scene
-from tests.conformance.store.test_uploads import begin
+from tests.conformance.store.test_uploads import a_part, begin
 
 OTHER = "tenant_b"
 MINUTE = START_MS // 60_000
@@ -100,6 +100,28 @@ def test_a_file_beyond_the_quota_is_not_kept(scene: Scene) -> None:
     done = scene.catalog.end_upload(TENANT, "upload_1", UploadEvent.COMPLETE, a_file("c"), START_MS)
     assert done is not None
     assert done.file is not None
+
+
+def test_parts_of_uploads_take_room_too(scene: Scene) -> None:
+    """Whichever upload they are of, until it ends; those that become a file are not counted beside it."""
+    bound(scene, max_storage_bytes=1030)
+    scene.catalog.add_file(a_file("a", size=1000))
+    for upload_id in ("u1", "u2"):
+        begin(scene, upload_id)
+    for number, upload_id in enumerate(("u1", "u1", "u2")):
+        assert scene.catalog.add_part(TENANT, a_part(scene, number, upload_id), scene.now) is not None
+    assert scene.catalog.usage(TENANT) == Usage(storage_bytes=1030)
+    with pytest.raises(QuotaExceeded):
+        scene.catalog.add_part(TENANT, a_part(scene, 4), scene.now)
+    assert len(scene.catalog.parts("u1")) == 2
+    with pytest.raises(QuotaExceeded):
+        scene.catalog.add_file(a_file("b", size=1))
+    scene.catalog.end_upload(TENANT, "u2", UploadEvent.CANCEL, None, scene.now)
+    assert scene.catalog.usage(TENANT) == Usage(storage_bytes=1020)
+    done = scene.catalog.end_upload(TENANT, "u1", UploadEvent.COMPLETE, a_file("u1", size=30), scene.now)
+    assert done is not None
+    assert done.file is not None
+    assert scene.catalog.usage(TENANT) == Usage(storage_bytes=1030)
 
 
 def test_the_requests_of_a_minute_are_given_out_once(scene: Scene) -> None:

@@ -18,6 +18,7 @@ from batchrouter.service.files import Files
 from batchrouter.service.intake import MemoryScratch
 from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.quotas import KNOWN_S, RequestQuotas, refusal
+from batchrouter.service.uploads import Uploads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,6 +136,23 @@ async def test_the_bytes_of_a_refused_file_are_not_kept() -> None:
     incoming = files.incoming(CALLER)
     incoming.begin("a.jsonl")
     await incoming.write(b'{"custom_id": "a"}\n')
+    with pytest.raises(ApiError) as refused:
+        await incoming.done()
+    assert refused.value.code == "storage_quota_exceeded"
+    assert await blobs.aged(house.clock.unix_ms() + 1) == []
+
+
+async def test_the_bytes_of_a_refused_part_are_not_kept() -> None:
+    """An upload is no way around the quota."""
+    house = House(max_storage_bytes=10)
+    blobs, calls, limits = MemoryBlobs(house.clock), InlineCalls(), ServiceLimits()
+    files = Files(house.store.catalog, calls, blobs, house.clock, FixedChance(), limits, MemoryScratch)
+    uploads = Uploads(files, house.store.catalog, calls, blobs, house.clock, FixedChance(), limits)
+    body = {"filename": "a.jsonl", "purpose": "batch", "bytes": 18, "mime_type": "application/jsonl"}
+    upload = await uploads.create(CALLER, body)
+    incoming = await uploads.incoming(CALLER, upload.id)
+    await incoming.begin()
+    await incoming.write(b'{"custom_id": "a"}')
     with pytest.raises(ApiError) as refused:
         await incoming.done()
     assert refused.value.code == "storage_quota_exceeded"

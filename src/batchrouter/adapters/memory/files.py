@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batchrouter.adapters.memory.quotas import require_room_for_file
+from batchrouter.adapters.memory.quotas import require_room_for_file, require_room_for_part
 from batchrouter.adapters.memory.state import FileRow, Part, UploadRow, atomic
 from batchrouter.domain.file import File, FileRole, RangeSpan, SegmentRef, Upload, UploadPart
 from batchrouter.domain.lifecycle import UploadEvent, UploadState, upload_step
@@ -111,6 +111,7 @@ class Uploads(Part):
             return None
         upload = as_of(row.upload, now_ms)
         if upload.state is UploadState.PENDING:
+            require_room_for_part(self._state, tenant_id, part)
             row.parts.append(part)
         return upload
 
@@ -134,7 +135,7 @@ class Uploads(Part):
         except IllegalTransition:
             return Completed(upload, None)
         if file is not None:
-            require_room_for_file(self._state, file)
+            require_room_for_file(self._state, file, upload_id=upload_id)
         kept = None if file is None else self._state.insert_file(file)
         row.upload = replace(row.upload, state=after, file_id=None if kept is None else kept.id)
         for part in row.parts:

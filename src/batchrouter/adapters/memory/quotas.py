@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchrouter.adapters.memory.state import Part, State, atomic
 from batchrouter.domain.batch import NewBatch
-from batchrouter.domain.file import File
+from batchrouter.domain.file import File, UploadPart
 from batchrouter.domain.quota import Usage, batch_excess, file_excess
 from batchrouter.domain.tenant import UNBOUND, Quotas
 from batchrouter.errors import QuotaExceeded
@@ -42,8 +42,17 @@ def require_room_for_batch(state: State, new: NewBatch) -> None:
         raise QuotaExceeded(excess)
 
 
-def require_room_for_file(state: State, file: File) -> None:
-    excess = file_excess(_quotas(state, file.tenant_id), _usage(state, file.tenant_id), file.bytes)
+def require_room_for_file(state: State, file: File, *, upload_id: str = "") -> None:
+    """`upload_id`: whose parts become the file."""
+    _require_room(state, file.tenant_id, file.bytes, upload_id)
+
+
+def require_room_for_part(state: State, tenant_id: str, part: UploadPart) -> None:
+    _require_room(state, tenant_id, part.bytes, "")
+
+
+def _require_room(state: State, tenant_id: str, size: int, upload_id: str) -> None:
+    excess = file_excess(_quotas(state, tenant_id), _usage(state, tenant_id, upload_id), size)
     if excess is not None:
         raise QuotaExceeded(excess)
 
@@ -53,12 +62,13 @@ def _quotas(state: State, tenant_id: str) -> Quotas:
     return UNBOUND if tenant is None else tenant.quotas
 
 
-def _usage(state: State, tenant_id: str) -> Usage:
+def _usage(state: State, tenant_id: str, but: str = "") -> Usage:
     live = [row for row in state.batches.values() if row.batch.tenant_id == tenant_id and not row.final]
     files = [row.file for row in state.files.values() if row.file.tenant_id == tenant_id and row.deleted_ms is None]
+    uploads = [row for row in state.uploads.values() if row.upload.tenant_id == tenant_id and row.upload.id != but]
     sources = {file.id: file.lines or 0 for file in (row.file for row in state.files.values())}
     return Usage(
         lines=sum(row.batch.total if row.planned else sources.get(row.batch.input_file_id, 0) for row in live),
         bytes=sum(row.input_bytes for row in live),
-        storage_bytes=sum(file.bytes for file in files),
+        storage_bytes=sum(file.bytes for file in files) + sum(part.bytes for row in uploads for part in row.parts),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.catalog.files import insert_file
-from batchrouter.adapters.sql.catalog.quotas import require_room_for_file
+from batchrouter.adapters.sql.catalog.quotas import require_room_for_file, require_room_for_part
 from batchrouter.adapters.sql.garbage import note_garbage
 from batchrouter.adapters.sql.rows import PART_COLUMNS, UPLOAD_COLUMNS, part_of, upload_of
 from batchrouter.adapters.sql.schema import upload_parts, uploads
@@ -40,6 +40,7 @@ class Uploads(Verbs):
         with self._db.write() as tx:
             upload = _find(tx, tenant_id, part.upload_id, now_ms)
             if upload is not None and upload.state is UploadState.PENDING:
+                require_room_for_part(tx, tenant_id, part)
                 values = {column.name: getattr(part, column.name) for column in PART_COLUMNS}
                 tx.execute(upload_parts.insert(), values)
             return upload
@@ -64,7 +65,7 @@ class Uploads(Verbs):
             except IllegalTransition:
                 return Completed(upload, None)
             if file is not None:
-                require_room_for_file(tx, file)
+                require_room_for_file(tx, file, upload_id=upload_id)
             made = None if file is None else insert_file(tx, file)
             kept = frozenset() if made is None else frozenset((made.blob_key, made.index_key))
             file_id = None if made is None else made.id
