@@ -229,7 +229,7 @@ def count_segments(folder: Path) -> tuple[int, int, int]:
 
 def _sizes_in(folder: Path, suffix: str) -> list[int]:
     sizes: list[int] = []
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # nothing was kept yet
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:  # nothing was kept yet
         for entry in entries:
             with suppress(FileNotFoundError):  # another process has settled it meanwhile
                 if entry.name.endswith(suffix):

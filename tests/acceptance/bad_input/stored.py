@@ -11,7 +11,7 @@ from pathlib import Path
 from batchrouter.adapters.blobs.folder import TEMP_MARK
 from tests.serving import ServerProcess
 
-UNSTEADY = ("workers", "loads", "lanes")
+UNSTEADY = ("workers", "loads", "lanes", "turns", "demands")
 """Tables that the engine writes whatever people do."""
 
 

@@ -157,5 +157,5 @@ def _sync_s(folder: Path, times: int = SYNCS) -> float:
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the first above it that there is."""
-    return next((each for each in (folder, *folder.absolute().parents) if each.is_dir()), Path("/"))
+    """The folder, or the first above it that there is. What is there and is no folder fails at the first use."""
+    return next((each for each in (folder, *folder.absolute().parents) if each.exists()), Path("/"))
