@@ -18,8 +18,8 @@ class Quotas:
     """What a tenant may have at once; None: no bound.
 
     `max_in_flight`: calls to upstreams, over all lanes and workers. `max_lines` and `max_bytes`: of its batches that
-    are not final, those lines that are done included. `max_storage_bytes`: of its files, answers and parts of uploads included.
-    `max_requests`: to the API in one minute.
+    are not final, those lines that are done included. `max_storage_bytes`: of its files, answers and parts of uploads
+    included. `max_requests`: to the API in one minute.
     """
 
     max_in_flight: int | None = None
