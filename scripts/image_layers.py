@@ -19,7 +19,7 @@ from scripts.dockerfile import Ignore, Stage, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HIDDEN = ("/root", "/home", "/work", str(ROOT))
+HIDDEN = ("/root", "/home", str(ROOT))
 """What the machine has and an image has not."""
 
 

@@ -63,6 +63,8 @@ BATCH: dict[BatchState, dict[BatchEvent, BatchState]] = {
 }
 
 BATCH_FINAL = frozenset(state for state, moves in BATCH.items() if not moves)
+BATCH_ENDING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
+"""No more lines are sent."""
 
 FINISH: dict[BatchEvent, BatchEvent] = {
     BatchEvent.COMPLETE: BatchEvent.FINISH_COMPLETED,

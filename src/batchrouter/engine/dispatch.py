@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from batchrouter.domain.fair_share import pick_shards, weight_in_tenant
-from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.lifecycle import BATCH_ENDING
 from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
@@ -45,7 +45,6 @@ LANE_BATCHES_MAX = 64
 """Batches that a lane has lines of at hand: beyond them, newcomers wait until the lane has room."""
 LAST_FLUSH_S = 10.0
 """How long a stop waits for a store or disk that refuses what was answered."""
-CLOSING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 
 
 class Dispatcher:
@@ -310,7 +309,7 @@ class Dispatcher:
     def _on_settled(self, batch_id: str, settled: Settled, cost_nano: int) -> None:
         self._spendings.on_settled(batch_id, cost_nano)
         batch = self._batches.get(batch_id)
-        if batch is not None and (settled.drained or settled.state in CLOSING or self._has_none_of(batch)):
+        if batch is not None and (settled.drained or settled.state in BATCH_ENDING or self._has_none_of(batch)):
             self.drop(batch_id)
         if settled.drained:
             self._drained()
