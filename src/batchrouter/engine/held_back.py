@@ -88,7 +88,12 @@ class HeldBack:
         return min((each.first.next_s for each in paused), default=None)
 
     def drop(self, batch_id: str) -> None:
-        self._shares.pop(batch_id, None)
+        share = self._shares.pop(batch_id, None)
+        if share is None or not share.crowded:
+            return
+        tenant = share.batch.tenant
+        if not any(other.crowded and other.batch.tenant is tenant for other in self._shares.values()):
+            tenant.leave(self._lane_id)  # nobody comes by here any more who would
 
     def _count(self, share: Share, now_s: float) -> int:
         """How many lines of it go back into the queue."""

@@ -9,6 +9,7 @@ import pytest
 from batchrouter.domain.lifecycle import BATCH_FINAL
 from batchrouter.domain.pacing import Pacing
 from batchrouter.domain.priority import Priority
+from batchrouter.domain.sharing import EVERYTHING, Demand
 from tests.unit.engine.crew import Crew
 from tests.unit.engine.house import Answer, chat, cut_ranges, echo, model_of, refuse
 from tests.unit.engine.test_fairness import mark_of, marked
@@ -156,3 +157,24 @@ async def test_a_lane_that_answers_fast_does_not_keep_a_quota_from_a_slow_one() 
     assert min(lanes.values()) >= 12
     crew.quota("small", None)
     await crew.run_until(lambda: crew.batch(batch_id, "small").state in BATCH_FINAL)
+
+
+async def test_a_batch_that_is_cancelled_while_it_waits_for_a_quota_gives_its_turn_back() -> None:
+    """Or its lane, which has nothing to send, would be asked first for ever, and the tenant's others never."""
+    crew = Crew()
+    crew.quota("small", 0)
+    await crew.start(1)
+    waiting = [await crew.create(chat(20, model="m"), tenant="small") for _ in range(2)]
+    await crew.run_for(5)
+    assert {crew.share(batch_id, "m").reason for batch_id in waiting} == {"tenant_quota"}
+    first, second = waiting
+    crew.cancel(first, "small")
+    await crew.run_until(lambda: crew.batch(first, "small").state in BATCH_FINAL)
+    tenants = crew.worker.dispatcher.sharing.tenants
+    assert set(tenants.tell().values()) == {Demand(EVERYTHING)}, "the other one still waits"
+    crew.cancel(second, "small")
+    await crew.run_until(lambda: crew.batch(second, "small").state in BATCH_FINAL)
+    tenants.tell()
+    assert set(tenants.tell().values()) == {Demand(0)}
+    crew.quota("small", 2)
+    await crew.run(await crew.create(chat(20, model="n"), tenant="small"), limit=200)
