@@ -38,7 +38,7 @@ from tests.serving import ServerProcess, running_server
 PRICES = {"*": {"input": 1, "output": 2, "batch_discount": 0.5}}
 EACH, STALLED = 12, 5
 LINES, KILLS = 480, 8
-WINDOW, LONGER_WINDOW, MARGIN_S, RPM = "41s", "105s", 36, 6000
+WINDOW, LONGER_WINDOW, MARGIN_S, RPM = "41s", "90s", 36, 6000
 """Jobs are cancelled 36 s before real time must begin, and overtaken by force 7.2 s before. The longer window is for
 eight starts on a slow machine; it is waited for only where a kill falls into a create."""
 
