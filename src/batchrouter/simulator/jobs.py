@@ -19,10 +19,6 @@ import xxhash
 
 from batchrouter.simulator.jobscript import FailLines, JobError, Life
 
-ALMOST = 1e-9
-"""A line that is due this much of its turn later counts as done, so that rounding never holds the last one back."""
-
-
 class Phase(StrEnum):
     VALIDATING = "validating"
     IN_PROGRESS = "in_progress"
@@ -127,7 +123,10 @@ class Job:
         turn_s = self._turn_s()
         if turn_s == 0:
             return most
-        return max(0, min(most, math.floor((now_s - self.validated_s) / turn_s + ALMOST)))
+        # A quotient may fall short of the line that is due at this very moment; the due times themselves cannot, and
+        # `next_s` wakes at them.
+        done = max(0, min(most, math.floor((now_s - self.validated_s) / turn_s)))
+        return done + 1 if done < most and self._due_s(done + 1) <= now_s else done
 
     def ended_s(self) -> float | None:
         """When it ends or ended, as far as can be foreseen; None: only if something happens to it."""

@@ -242,3 +242,20 @@ def test_the_section_loads_from_a_script_and_names_the_near_word() -> None:
         script_from({"batches": {"fail_lines": [{"status": 500}]}})
     with pytest.raises(ConfigError, match="0 or 400"):
         script_from({"batches": {"fail_lines": [{"every": 1, "status": 200}]}})
+
+
+@given(
+    begin_s=st.floats(min_value=0.0, max_value=1e8, allow_subnormal=False),
+    lines_per_s=st.sampled_from([3.0, 7.0, 1000.0, 997.0]),
+)
+def test_a_line_is_done_in_the_moment_at_which_it_is_due(begin_s: float, lines_per_s: float) -> None:
+    """However long the machine has been up: whoever waits from moment to moment sees every line, also of a stalled
+    job, after whose last line no other moment comes."""
+    job = Job(Life(lines_per_s=lines_per_s, stall_after=5), begin_s)
+    job.begin(begin_s, 10)
+    now_s: float | None = begin_s
+    seen = job.done(begin_s)
+    while (now_s := job.next_s(now_s)) is not None:
+        assert job.done(now_s) >= seen
+        seen = job.done(now_s)
+    assert seen == 5
