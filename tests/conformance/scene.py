@@ -84,6 +84,7 @@ def record(claim: Claim, place: int, outcome: Outcome = Outcome.SUCCEEDED, **cha
         finish=int(Finish.STOP if answered else Finish.NONE),
         status=200 if answered else 400,
         attempts=1,
+        flags=0,
         latency_ms=120,
         lane=claim.lane_id,
         tokens_in=10 if answered else 0,
@@ -117,8 +118,8 @@ def gap_records(duty: Duty, ranges: Sequence[Range], outcome: Outcome) -> list[R
     return [
         Record(
             line=home.first_line + place, range_no=home.range_no, shard=GAP_SHARD, epoch=duty.duty_epoch,
-            outcome=int(outcome), finish=0, status=0, attempts=0, latency_ms=0, lane=0, tokens_in=0, tokens_cached=0,
-            tokens_out=0, tokens_reasoning=0, offset=0, length=40,
+            outcome=int(outcome), finish=0, status=0, attempts=0, flags=0, latency_ms=0, lane=0, tokens_in=0,
+            tokens_cached=0, tokens_out=0, tokens_reasoning=0, offset=0, length=40,
         )
         for home in ranges
         for place in bitmap.members(bitmap.full(home.lines) & ~home.done)

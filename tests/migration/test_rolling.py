@@ -18,13 +18,13 @@ from batchrouter.adapters.sql import SqlStore, rolling
 from batchrouter.adapters.sql.migrate import MIGRATIONS
 from batchrouter.adapters.sql.postgres import PostgresDatabase
 from batchrouter.adapters.sql.rolling import Schema, upgrade_postgres
-from batchrouter.adapters.sql.schema import HEAD, metadata
+from batchrouter.adapters.sql.schema import HEAD, OLDEST, metadata
 from batchrouter.domain.lifecycle import BatchEvent, BatchState, JobEvent
 from batchrouter.errors import StoreError
 from tests.conformance.scene import CHEAP, FAST, TENANT, Scene, records_of
 from tests.postgres import empty_database, fresh_database
 
-NEXT = "0005"
+NEXT = f"{int(HEAD) + 1:04}"
 INVENTED = f'''
 import sqlalchemy as sa
 from alembic import op
@@ -114,7 +114,7 @@ def test_this_version_works_on_the_schema_of_the_next(
     scene.settle(worker, "b1", records_of(first))
 
     before, after = upgrade_postgres(database)
-    assert (before.version, after.version, after.oldest) == (HEAD, NEXT, HEAD)
+    assert (before.version, after.version, after.oldest) == (HEAD, NEXT, OLDEST)
     next_version.undo()
 
     scene.settle(worker, "b1", records_of(second))

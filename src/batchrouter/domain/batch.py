@@ -62,6 +62,16 @@ class Batch:
     cancelling_ms: int | None = None
     cancelled_ms: int | None = None
     retry_of: str | None = None
+    resume_from: str | None = None
+    """The batch whose answers to unchanged lines this one kept."""
+    dedupe: bool = False
+    """Identical lines are sent once."""
+    paused_ms: int | None = None
+    """Since when a person wants nothing more of it sent; its state and deadline do not know of it."""
+    invalid_output: int = 0
+    """Succeeded lines whose answer is not what their request's schema asks for."""
+    reused: int = 0
+    """Settled lines whose answer was not paid for here (`domain.outcome.Flag.REUSED`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +98,11 @@ class NewBatch:
     resent: bool = False
     max_cost_nano: int | None = None
     priority: Priority = Priority.NORMAL
+    retry_of: str | None = None
+    retry: Mapping[str, object] | None = None
+    """Which lines of `retry_of` are sent again, and with what body (`where` and `set`, as people asked)."""
+    resume_from: str | None = None
+    dedupe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

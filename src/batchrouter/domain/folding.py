@@ -38,6 +38,6 @@ def select(first_line: int, lines: int, segments: Sequence[tuple[SegmentRef, byt
         for number, record in enumerate(RECORD.iter_unpack(records)):
             line = record[0]
             if first_line <= line < end_line and (record[4] == succeeded) is wants_success and admitted >> number & 1:
-                found.append((line, Piece(place, record[14], record[15])))
+                found.append((line, Piece(place, record[15], record[16])))
     found.sort()
     return [piece for _, piece in found]

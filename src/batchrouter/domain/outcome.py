@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from batchrouter.errors import StoreError
@@ -34,12 +34,22 @@ class Finish(IntEnum):
     OTHER = 5
 
 
+class Flag(IntFlag):
+    """What else is to be told of a settled line."""
+
+    INVALID_OUTPUT = 1
+    """It succeeded, and its answer is not what its request's schema asks for."""
+    REUSED = 2
+    """Its answer was paid for elsewhere: it is that of another batch, or of an identical line of this one. It adds no
+    tokens and no cost to its batch."""
+
+
 class Record(NamedTuple):
     """One settled line.
 
     `line` is the line's place among the batch's lines, from 0; `shard` 0 marks a gap line, written by whoever closes
-    the batch, and `epoch` is then the epoch of that duty. `latency_ms` is of the last attempt. `offset` and `length`
-    are of the JSONL line in its segment, the newline included.
+    the batch, and `epoch` is then the epoch of that duty. `flags` as in `Flag`. `latency_ms` is of the last attempt.
+    `offset` and `length` are of the JSONL line in its segment, the newline included.
     """
 
     line: int
@@ -50,6 +60,7 @@ class Record(NamedTuple):
     finish: int
     status: int
     attempts: int
+    flags: int
     latency_ms: int
     lane: int
     tokens_in: int
@@ -60,7 +71,7 @@ class Record(NamedTuple):
     length: int
 
 
-RECORD = struct.Struct("<IIQIBBHHxxIIIIIIII")
+RECORD = struct.Struct("<IIQIBBHHHIIIIIIII")
 _TAIL = struct.Struct("<4sHHI")
 _MAGIC = b"BRsg"
 _VERSION = 1

@@ -15,7 +15,7 @@ from functools import reduce
 from itertools import repeat
 
 from batchrouter.domain.cost import UNKNOWN
-from batchrouter.domain.outcome import GAP_SHARD, RECORD, Outcome
+from batchrouter.domain.outcome import GAP_SHARD, RECORD, Flag, Outcome
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.errors import StoreError
 
@@ -80,6 +80,8 @@ class Settlement:
     tokens: Tokens = NO_TOKENS
     cost_nano: int = 0
     unpriced: int = 0
+    invalid_output: int = 0
+    reused: int = 0
     ranges: dict[int, RangeGain] = field(default_factory=dict)
     lanes: dict[int, LaneGain] = field(default_factory=dict)
 
@@ -99,9 +101,27 @@ def admit(
     result = Settlement()
     marks = bytearray(b"0" * (len(records) // RECORD.size))  # a digit is cheaper to set than a bit of a long number
     gap_sums, by_lane = [0] * _SUMS, dict[int, list[int]]()
-    succeeded, failed = int(Outcome.SUCCEEDED), int(Outcome.FAILED)
+    succeeded, failed, invalid_output = int(Outcome.SUCCEEDED), int(Outcome.FAILED), int(Flag.INVALID_OUTPUT)
     for place, (record, cost) in enumerate(zip(RECORD.iter_unpack(records), _costs(records, costs), strict=False)):
-        line, range_no, shard, epoch, outcome, _, _, _, _, lane, t_in, t_cached, t_out, t_reasoning, _, length = record
+        (
+            line,
+            range_no,
+            shard,
+            epoch,
+            outcome,
+            _,
+            _,
+            _,
+            flags,
+            _,
+            lane,
+            t_in,
+            t_cached,
+            t_out,
+            t_reasoning,
+            _,
+            length,
+        ) = record
         home = ranges.get(range_no)
         if home is None or not 0 <= (at := line - home.first_line) < home.lines:
             continue
@@ -131,6 +151,11 @@ def admit(
             if outcome == failed:
                 result.failed += 1
         sums[0] += 1
+        if flags:
+            result.invalid_output += flags & invalid_output
+            if flags & Flag.REUSED:
+                result.reused += 1
+                continue
         sums[1] += t_in
         sums[2] += t_cached
         sums[3] += t_out

@@ -148,6 +148,6 @@ class Closer:
             for place, text in zip(some, texts, strict=True):
                 number = gaps.first_line + place
                 line = gap_line(prefix, number, decode_line(text)[0], outcome)
-                fields = (number, gaps.range_no, GAP_SHARD, duty.duty_epoch, int(outcome), 0, 0, 0, 0, 0, 0, 0, 0, 0)
+                fields = (number, gaps.range_no, GAP_SHARD, duty.duty_epoch, int(outcome), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
                 self._journal.add(duty.batch_id, line, fields, 0)
             await self._journal.drain(duty.batch_id)

@@ -12,7 +12,7 @@ from batchrouter.engine.line_call import LineCall
 from batchrouter.errors import LineRefused, TransportError
 from batchrouter.providers.base import Reply
 
-Fields = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
+Fields = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]
 """A record without offset and length (`domain.outcome.Record`)."""
 
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
@@ -47,6 +47,7 @@ def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s
         reply.finish,
         status,
         attempts if attempts < _U16 else _U16,
+        0,
         _latency_ms(line, now_s),
         lane_id,
         tokens_in,
@@ -98,7 +99,7 @@ def _failed(line: LineCall, status: int, lane_id: int, latency_ms: int) -> Field
     number, attempts = held.first_line + line.place, min(line.attempts, _U16)
     failed = int(Outcome.FAILED)
     home = (number, held.range_no, held.shard_id, held.epoch)
-    return (*home, failed, 0, status, attempts, latency_ms, lane_id, 0, 0, 0, 0)
+    return (*home, failed, 0, status, attempts, 0, latency_ms, lane_id, 0, 0, 0, 0)
 
 
 def _latency_ms(line: LineCall, now_s: float) -> int:

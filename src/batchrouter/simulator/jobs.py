@@ -19,6 +19,7 @@ import xxhash
 
 from batchrouter.simulator.jobscript import FailLines, JobError, Life
 
+
 class Phase(StrEnum):
     VALIDATING = "validating"
     IN_PROGRESS = "in_progress"

@@ -82,7 +82,7 @@ class Hand:
                 records.append(
                     Record(
                         line=number, range_no=claim.range_no, shard=claim.shard_id, epoch=claim.epoch,
-                        outcome=outcome, finish=1, status=200, attempts=1, latency_ms=5, lane=lane_id,
+                        outcome=outcome, finish=1, status=200, attempts=1, flags=0, latency_ms=5, lane=lane_id,
                         tokens_in=10, tokens_cached=4, tokens_out=3, tokens_reasoning=1,
                         offset=len(body), length=len(data),
                     )

@@ -30,7 +30,8 @@ def draft_of(lines: int, **changes: object) -> tuple[SegmentDraft, bytes]:
     records = [
         Record(
             line=line, range_no=0, shard=7, epoch=3, outcome=int(Outcome.SUCCEEDED), finish=0, status=200, attempts=1,
-            latency_ms=1, lane=1, tokens_in=1, tokens_cached=0, tokens_out=1, tokens_reasoning=0, offset=0, length=50,
+            flags=0, latency_ms=1, lane=1, tokens_in=1, tokens_cached=0, tokens_out=1, tokens_reasoning=0, offset=0,
+            length=50,
         )
         for line in range(lines)
     ]  # fmt: skip

@@ -85,7 +85,7 @@ def test_a_folder_that_a_server_holds_is_looked_at_beside_it(tmp_path: Path, sim
         found = look(config, server.folder, offline=False)
         assert server.url in found["data"].says
         assert found["workers"].says.startswith("1 run; 0 batches")
-        assert "schema 0004" in found["database"].says
+        assert "schema 0005" in found["database"].says
         assert found["provider sim"].grade is Grade.OK
         assert grades(found, Grade.FAULT) == set()
         assert server.ask("GET", "/v1/batches")["data"] == []

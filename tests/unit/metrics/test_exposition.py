@@ -149,7 +149,7 @@ def test_a_label_with_every_kind_of_sign_does_not_break_the_text() -> None:
 def test_only_admitted_records_count_each_in_its_own_lane() -> None:
     """Lanes, outcomes and costs mixed; every second record was refused by the fence."""
     made = [
-        Record(at, 0, 1, 1, at % 4, 0, 200, 1, 100 * at, 1 + at % 3, at, at * 2, at * 3, at * 5, 0, 1)
+        Record(at, 0, 1, 1, at % 4, 0, 200, 1, 0, 100 * at, 1 + at % 3, at, at * 2, at * 3, at * 5, 0, 1)
         for at in range(24)
     ]
     costs = [-1 if at % 5 == 0 else at * NANO for at in range(24)]

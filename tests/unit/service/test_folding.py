@@ -11,7 +11,7 @@ from batchrouter.domain.outcome import Outcome, Record, pack
 
 
 def record(line: int, outcome: int, offset: int, length: int) -> Record:
-    return Record(line, 0, 1, 1, outcome, 0, 200, 1, 1, 1, 0, 0, 0, 0, offset, length)
+    return Record(line, 0, 1, 1, outcome, 0, 200, 1, 0, 1, 1, 0, 0, 0, 0, offset, length)
 
 
 def segment(seq: int, records: list[Record], admitted: int) -> tuple[SegmentRef, bytes]:

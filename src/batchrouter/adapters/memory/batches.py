@@ -150,6 +150,9 @@ class Batches(Part):
             expires_ms=new.expires_ms,
             max_cost_nano=new.max_cost_nano,
             priority=new.priority,
+            retry_of=new.retry_of,
+            resume_from=new.resume_from,
+            dedupe=new.dedupe,
         )
         row = BatchRow(batch, new, now_ms)
         source = state.files.get(new.input_file_id)

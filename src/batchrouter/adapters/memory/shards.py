@@ -124,6 +124,8 @@ class Shards(Part):
             tokens=row.batch.tokens.plus(settlement.tokens),
             cost_nano=row.batch.cost_nano + settlement.cost_nano,
             unpriced=row.batch.unpriced + settlement.unpriced,
+            invalid_output=row.batch.invalid_output + settlement.invalid_output,
+            reused=row.batch.reused + settlement.reused,
             # Where the plan named no model, the lines name several: none of them is the batch's.
             model=row.batch.model if row.batch.model is None or draft.model is None else draft.model,
         )

@@ -168,7 +168,8 @@ BATCH_COLUMNS = _columns(
     batches, "id", "seq", "tenant_id", "state", "closing", "endpoint", "completion_window", "input_file_id", "metadata",
     "output_expires_after_s", "model", "total", "completed", "failed", "tokens_input", "tokens_cached",
     "tokens_output", "tokens_reasoning", "errors", "output_file_id", "error_file_id", "created_ms", "expires_ms",
-    "retry_of", "cost_nano", "unpriced", "max_cost_nano", "priority", *(f"{name}_ms" for name in _TIMES),
+    "retry_of", "cost_nano", "unpriced", "max_cost_nano", "priority", "resume_from", "dedupe", "paused_ms",
+    "invalid_output", "reused", *(f"{name}_ms" for name in _TIMES),
 )  # fmt: skip
 LANE_COLUMNS = _columns(lanes, "id", "provider", "model", "pool", "mode", "state", "reason", "until_ms", "limit")
 
@@ -182,7 +183,8 @@ JOB_COLUMNS = _columns(
 def batch_of(row: Row) -> Batch:
     (id_, seq, tenant_id, state, closing, endpoint, window, input_file_id, metadata, output_expires_after_s, model,
      total, completed, failed, t_input, t_cached, t_output, t_reasoning, errors, output_file_id, error_file_id,
-     created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, priority, in_progress_ms, finalizing_ms,
+     created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, priority, resume_from, dedupe, paused_ms,
+     invalid_output, reused, in_progress_ms, finalizing_ms,
      completed_ms, failed_ms, expired_ms, cancelling_ms, cancelled_ms) = row  # fmt: skip
     return Batch(
         id=id_,
@@ -217,6 +219,11 @@ def batch_of(row: Row) -> Batch:
         cancelling_ms=cancelling_ms,
         cancelled_ms=cancelled_ms,
         retry_of=retry_of,
+        resume_from=resume_from,
+        dedupe=bool(dedupe),
+        paused_ms=paused_ms,
+        invalid_output=invalid_output,
+        reused=reused,
     )
 
 

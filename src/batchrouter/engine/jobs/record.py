@@ -62,6 +62,7 @@ def _fields(
         finish,
         status,
         attempts,
+        0,
         min(max(0, latency_ms), _U32),
         home.lane_id,
         *tokens,

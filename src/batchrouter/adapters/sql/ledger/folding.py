@@ -12,6 +12,7 @@ from batchrouter.adapters.sql.segments import segments_of
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.outcome import RECORD, TAIL_SIZE
 from batchrouter.domain.shard import Fold, FoldWork
 
 _ripe = (ranges.c.pending == sa.literal_column("0")) & (ranges.c.folded == sa.false())
@@ -60,8 +61,15 @@ _FOLD = (
     )
 )
 _COUNT_DOWN = batches.update().where(batches.c.seq == param("batch"))
+_records_at = sa.cast(segments.c.length - segments.c.count * RECORD.size - TAIL_SIZE + 1, sa.Integer)
+# What is known of each line stays: records and tail, which end the segment (`domain.outcome`).
 _DROP_INLINE = (
-    segments.update().where(segments.c.batch_seq == param("batch"), segments.c.data.is_not(None)).values(data=None)
+    segments.update()
+    .where(segments.c.batch_seq == param("batch"), segments.c.data.is_not(None))
+    .values(
+        records=sa.func.substr(segments.c.data, _records_at),
+        data=None,
+    )
 )
 
 

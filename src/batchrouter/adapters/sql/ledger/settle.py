@@ -30,7 +30,8 @@ _BATCH = (
         batches.c.seq, batches.c.state, batches.c.planned, batches.c.sealed, batches.c.total, batches.c.done,
         batches.c.completed, batches.c.failed, batches.c.tokens_input, batches.c.tokens_cached,
         batches.c.tokens_output, batches.c.tokens_reasoning, batches.c.cost_nano, batches.c.unpriced,
-        batches.c.model, batches.c.next_seq, batches.c.duty_owner, batches.c.duty_epoch,
+        batches.c.model, batches.c.next_seq, batches.c.duty_owner, batches.c.duty_epoch, batches.c.invalid_output,
+        batches.c.reused,
     )
     .where(batches.c.id == param("id"))
     .with_for_update()
@@ -101,7 +102,7 @@ class Settling(Verbs):
                 if not all(row.open for row in shard_rows):
                     shard_rows = _open_rows(tx, batch.seq, settlement.ranges)
                 _set_shards(tx, batch, shard_rows, range_rows, settlement)
-                _add_segment(tx, batch, draft, settlement)
+                _add_segment(tx, batch, draft, settlement, now_ms)
                 _set_batch(tx, batch, draft, settlement, done)
         return Settled(
             seq=batch.next_seq if settlement.admitted else None,
@@ -180,7 +181,7 @@ def _set_shards(tx: sa.Connection, batch: Row, rows: list[Row], ranges: dict[int
         )
 
 
-def _add_segment(tx: sa.Connection, batch: Row, draft: SegmentDraft, settlement: Settlement) -> None:
+def _add_segment(tx: sa.Connection, batch: Row, draft: SegmentDraft, settlement: Settlement, now_ms: int) -> None:
     count = len(draft.records) // RECORD.size
     tx.execute(
         _ADD_SEGMENT,
@@ -192,6 +193,7 @@ def _add_segment(tx: sa.Connection, batch: Row, draft: SegmentDraft, settlement:
             "admitted": bitmap.to_bytes(settlement.admitted, count),
             "blob_key": draft.blob_key,
             "data": draft.data,
+            "at_ms": now_ms,
         },
     )
 
@@ -212,6 +214,8 @@ def _set_batch(tx: sa.Connection, batch: Row, draft: SegmentDraft, settlement: S
             "tokens_reasoning": batch.tokens_reasoning + tokens.reasoning,
             "cost_nano": batch.cost_nano + settlement.cost_nano,
             "unpriced": batch.unpriced + settlement.unpriced,
+            "invalid_output": batch.invalid_output + settlement.invalid_output,
+            "reused": batch.reused + settlement.reused,
             "model": draft.model if told else batch.model,
             "next_seq": batch.next_seq + 1,
         },

@@ -11,7 +11,7 @@ from batchrouter.adapters.sql.schema.base import HEAD, OLDEST, VERSIONS, compati
 from batchrouter.adapters.sql.schema.batches import batches, events, idempotency
 from batchrouter.adapters.sql.schema.files import files, garbage, turns, upload_parts, uploads
 from batchrouter.adapters.sql.schema.jobs import jobs
-from batchrouter.adapters.sql.schema.lanes import batch_lanes, lanes
+from batchrouter.adapters.sql.schema.lanes import batch_lanes, lanes, samples
 from batchrouter.adapters.sql.schema.people import api_keys, requests, tenants
 from batchrouter.adapters.sql.schema.work import ranges, segments, shards
 from batchrouter.adapters.sql.schema.workers import demands, loads, workers
@@ -36,6 +36,7 @@ __all__ = [
     "metadata",
     "ranges",
     "requests",
+    "samples",
     "segments",
     "shards",
     "tenants",

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Table
 
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every migration in order; the last is what this code speaks. Kept here so that a start need not import Alembic."""
 HEAD = VERSIONS[-1]
 

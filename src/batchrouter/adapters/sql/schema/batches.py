@@ -9,7 +9,9 @@ from batchrouter.adapters.sql.schema.base import Serial, added, count, flag, met
 
 # `live`: not final. The input's keys and size are copied at creation, so that the bytes stay whatever happens to the
 # file's row. `unfolded` counts ranges without runs. `purge_ms`: since when its segments and runs are garbage; its rows
-# follow after the linger time (`purged`), so that a running download is not cut.
+# follow after the linger time (`purged`), so that a running download is not cut. `copying`: 1 while answers that it
+# keeps of another batch (`retry_of`, `resume_from`) are still to be copied; their lines are in no shard. `followers`:
+# lines that wait, in no shard either, for the answer to an identical one. `retry`: JSON of what is sent again, and how.
 batches = Table(
     "batches",
     metadata,
@@ -62,6 +64,14 @@ batches = Table(
     added("unpriced"),
     Column("max_cost_nano", BigInteger),
     added("priority"),
+    Column("paused_ms", BigInteger),
+    Column("resume_from", String),
+    Column("retry", Text),
+    added("dedupe"),
+    added("copying"),
+    added("followers"),
+    added("invalid_output"),
+    added("reused"),
 )
 Index("batches_of_tenant", batches.c.tenant_id, batches.c.seq)
 Index("batches_live", batches.c.seq, **partial(batches.c.live == sa.true()))

@@ -1,4 +1,4 @@
-"""Lanes, and a batch's lines in each."""
+"""Lanes, a batch's lines in each, and how that went on."""
 
 from __future__ import annotations
 
@@ -41,4 +41,18 @@ batch_lanes = Table(
     added("tokens_reasoning"),
     added("cost_nano"),
     added("unpriced"),
+)
+
+# What a batch had in flight in a lane at a moment, the lane's limit, and what had been spent and refused there so far:
+# for people's curves. Gone with the batch's segments.
+samples = Table(
+    "samples",
+    metadata,
+    Column("batch_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("lane_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("in_flight", Integer, nullable=False),
+    Column("limit", Integer),
+    count("throttled"),
+    count("cost_nano"),
 )

@@ -65,7 +65,8 @@ Index(
 )
 Index("shards_owned", shards.c.owner, **partial(shards.c.owner.is_not(None)))
 
-# Bytes are in `data`, or in the blob; in neither once the batch is folded whole and they had been in `data`.
+# Bytes are in `data`, or in the blob; in neither once the batch is folded whole and they had been in `data`: of those
+# `records` keeps the records and the tail. `at_ms`: when it was settled (NULL before 0005).
 segments = Table(
     "segments",
     metadata,
@@ -76,5 +77,7 @@ segments = Table(
     Column("admitted", LargeBinary, nullable=False),
     Column("blob_key", String),
     Column("data", LargeBinary),
+    Column("records", LargeBinary),
+    Column("at_ms", BigInteger),
 )
 Index("segments_by_blob", segments.c.blob_key, **partial(segments.c.blob_key.is_not(None)))

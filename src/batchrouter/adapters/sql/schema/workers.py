@@ -14,6 +14,7 @@ workers = Table(
     Column("lease_until_ms", BigInteger, nullable=False),
 )
 
+# `throttled`: replies so far that told the worker to slow down (429, 503, 529).
 loads = Table(
     "loads",
     metadata,
@@ -24,6 +25,7 @@ loads = Table(
     Column("retrying", Integer, nullable=False),
     Column("reason", String),
     Column("until_ms", BigInteger),
+    added("throttled"),
 )
 Index("loads_of_batch", loads.c.batch_seq)
 
