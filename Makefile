@@ -54,11 +54,15 @@ oracle: $(ORACLE)/.made ## Compare our translation with that of other libraries,
 LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-python-downloads --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
+# Not Parquet: the image of the server needs no library for tables, and this one is as large as all others together.
+SERVER_EXTRAS := --extra prices --extra postgres --extra objects --extra traces
+
 lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/*.in: make lock ARGS=--upgrade
 	@$(LOCK) $(ARGS) requirements/build.in -o requirements/build.lock
-	@$(LOCK) $(ARGS) pyproject.toml --all-extras -c requirements/build.lock -o requirements/server.lock
+	@$(LOCK) $(ARGS) pyproject.toml $(SERVER_EXTRAS) -c requirements/build.lock -o requirements/server.lock
+	@$(LOCK) $(ARGS) --no-deps requirements/parquet.in -o requirements/parquet.lock
 	@$(LOCK) $(ARGS) pyproject.toml --all-extras requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
-		-o requirements/dev.lock
+		-c requirements/parquet.lock -o requirements/dev.lock
 	@$(LOCK) $(ARGS) --no-deps requirements/embeddings.in -o requirements/embeddings.lock
 	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock
 
@@ -78,10 +82,11 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
 # Stamps: an install is done once for each state of its lock.
-$(VENV)/.server: $(BIN)/pip requirements/build.lock requirements/server.lock pyproject.toml
+$(VENV)/.server: $(BIN)/pip requirements/build.lock requirements/server.lock requirements/parquet.lock pyproject.toml
 	@echo "Installing BatchRouter into $(VENV) ..."
 	@$(PIN) -r requirements/build.lock
 	@$(PIN) -r requirements/server.lock
+	@$(PIN) --no-deps -r requirements/parquet.lock
 	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@
 
