@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
+from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.file import File, RangeSpan, SegmentRef, Upload, UploadPart
 from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import UploadEvent
@@ -152,8 +153,11 @@ class Catalog(Protocol):
 
     def batch(self, tenant_id: str, batch_id: str) -> Batch | None: ...
 
-    def batches(self, tenant_id: str, *, after: str | None, limit: int) -> Page[Batch] | None:
-        """Newest first. None: `after` names no batch of the tenant."""
+    def batches(
+        self, tenant_id: str | None, *, after: str | None, limit: int, wanted: BatchFilter = EVERY
+    ) -> Page[Batch] | None:
+        """Newest first; None: of all tenants. None is told when `after` names no batch of the tenant; that batch
+        itself need not be wanted."""
         ...
 
     def cancel_batch(self, tenant_id: str, batch_id: str, now_ms: int) -> Batch | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from batchrouter.adapters.memory.quotas import require_room_for_batch
 from batchrouter.adapters.memory.state import BatchRow, Part, atomic
 from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
+from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BatchEvent, BatchState
@@ -41,13 +42,16 @@ class Batches(Part):
         return None if row is None else row.told()
 
     @atomic
-    def batches(self, tenant_id: str, *, after: str | None, limit: int) -> Page[Batch] | None:
-        rows = [row for row in self._state.batches.values() if row.batch.tenant_id == tenant_id][::-1]
+    def batches(
+        self, tenant_id: str | None, *, after: str | None, limit: int, wanted: BatchFilter = EVERY
+    ) -> Page[Batch] | None:
+        rows = [row for row in self._state.batches.values() if tenant_id in (None, row.batch.tenant_id)][::-1]
         if after is not None:
             start = next((place for place, row in enumerate(rows) if row.batch.id == after), None)
             if start is None:
                 return None
             rows = rows[start + 1 :]
+        rows = [row for row in rows if wanted.wants(row.batch, self._models(row))]
         return Page(tuple(row.told() for row in rows[:limit]), len(rows) > limit)
 
     @atomic
@@ -77,6 +81,10 @@ class Batches(Part):
         if row is None:
             return []
         return [replace(event, data=dict(event.data)) for event in row.events if event.no > after][:limit]
+
+    def _models(self, row: BatchRow) -> set[str]:
+        lane_ids = {shard.lane_id for shard in row.shards.values()} | row.lanes.keys()
+        return {self._state.lanes[lane_id].key.model for lane_id in lane_ids & self._state.lanes.keys()}
 
     def _share(self, row: BatchRow, lane_id: int) -> LaneShare:
         """Lines that a worker holds and has not sent are waiting too, those that a job has are not: the five numbers
