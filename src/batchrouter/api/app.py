@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from batchrouter.api import docs_page, openapi
-from batchrouter.api.auth import authenticate, require_admin
+from batchrouter.api.auth import acting, authenticate, require_admin
 from batchrouter.api.context import Context, Door, Models
 from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.front import Front
@@ -67,6 +67,7 @@ def _guarded(context: Context, endpoint: Endpoint) -> Callable[[Request], Awaita
             require_admin(caller)
         else:
             await context.service.request_quotas.admit(caller)
+            caller = await acting(context, request, caller)
         return await endpoint.handler(context, request, caller)
 
     return handle

@@ -16,6 +16,7 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 SHOWN_FROM = 12
 """Shorter keys are masked whole: seven shown characters of eleven would tell too much."""
 KEY_CHARS = 512
+ALL_TENANTS = "*"
 
 
 async def authenticate(context: Context, request: Request) -> Caller:
@@ -38,6 +39,15 @@ async def authenticate(context: Context, request: Request) -> Caller:
         code="invalid_api_key",
         headers=CHALLENGE,
     )
+
+
+async def acting(context: Context, request: Request, caller: Caller) -> Caller:
+    """Whom the caller acts for: an admin may name a tenant (`?tenant=`). `*`, for all, is left to the one list that
+    knows it."""
+    tenant = request.query_params.get("tenant")
+    if not tenant or (tenant == ALL_TENANTS and caller.role is Role.ADMIN and request.url.path.endswith("/batches")):
+        return caller
+    return await context.service.keys.acting(caller, tenant)
 
 
 def require_admin(caller: Caller) -> None:

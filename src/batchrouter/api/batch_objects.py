@@ -97,11 +97,21 @@ class JobObject(Struct):
 
 class Extension(Struct):
     """What OpenAI's object has no place for. `closing`: why the batch ends or ended (complete, expire, cancel);
-    `max_cost`: dollars that it may cost; `priority`: among its tenant's batches. Lists have no `lanes` and `jobs`."""
+    `max_cost`: dollars that it may cost; `priority`: among its tenant's batches; `paused_at`: since when a person wants
+    nothing more of it sent; `retry_of`, `resume_from`: the batch whose answers it kept; `dedupe`: identical lines are
+    sent once; `invalid_output`: answers that are not what their request's schema asks for; `reused`: lines whose answer
+    was not paid for here. Lists have no `lanes` and `jobs`."""
 
+    tenant: str
     closing: str | None
     max_cost: float | None
     priority: Literal["high", "normal", "low"]
+    paused_at: int | None
+    retry_of: str | None
+    resume_from: str | None
+    dedupe: bool
+    invalid_output: int
+    reused: int
     lanes: list[LaneObject] | UnsetType = UNSET
     jobs: list[JobObject] | UnsetType = UNSET
 
@@ -177,9 +187,16 @@ def batch_object(view: BatchView) -> BatchObject:
         metadata=None if batch.metadata is None else dict(batch.metadata),
         batch_id=batch.id,
         batchrouter=Extension(
+            tenant=view.tenant,
             closing=batch.closing,
             max_cost=None if batch.max_cost_nano is None else dollars(batch.max_cost_nano),
             priority=_WORDS[batch.priority],
+            paused_at=seconds(batch.paused_ms),
+            retry_of=batch.retry_of,
+            resume_from=batch.resume_from,
+            dedupe=batch.dedupe,
+            invalid_output=batch.invalid_output,
+            reused=batch.reused,
             lanes=UNSET if view.lanes is None else [_lane(share) for share in view.lanes],
             jobs=UNSET if view.jobs is None else _jobs(view),
         ),

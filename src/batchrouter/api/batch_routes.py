@@ -6,10 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batchrouter.api.asking import after_of, json_body, limit_of, repeat_of
+from batchrouter.api.auth import ALL_TENANTS
+from batchrouter.api.batch_filters import filter_of
 from batchrouter.api.batch_objects import BatchList, batch_object
 from batchrouter.api.context import Context
 from batchrouter.api.replies import json_reply
-from batchrouter.service.batches import LIST_DEFAULT, LIST_MAX, BatchView
+from batchrouter.domain.tenant import Role
+from batchrouter.service.batches import LIST_DEFAULT, LIST_MAX
 from batchrouter.service.caller import Caller
 
 
@@ -20,15 +23,19 @@ async def create_batch(context: Context, request: Request, caller: Caller) -> Re
 
 async def list_batches(context: Context, request: Request, caller: Caller) -> Response:
     page = await context.service.batches.page(
-        caller, after=after_of(request), limit=limit_of(request, LIST_MAX, LIST_DEFAULT)
+        caller,
+        after=after_of(request),
+        limit=limit_of(request, LIST_MAX, LIST_DEFAULT),
+        wanted=filter_of(request),
+        all_tenants=caller.role is Role.ADMIN and request.query_params.get("tenant") == ALL_TENANTS,
     )
     rows = page.rows
     return json_reply(
         BatchList(
             object="list",
-            data=[batch_object(BatchView(batch)) for batch in rows],
-            first_id=rows[0].id if rows else None,
-            last_id=rows[-1].id if rows else None,
+            data=[batch_object(view) for view in rows],
+            first_id=rows[0].batch.id if rows else None,
+            last_id=rows[-1].batch.id if rows else None,
             has_more=page.more,
         )
     )

@@ -60,6 +60,17 @@ AFTER = Query("after", "string", "List what comes after the object with this id.
 ORDER = Query("order", "string", "By time of creation: `desc` (default) or `asc`.")
 PURPOSE = Query("purpose", "string", "List only files of this purpose.")
 TENANT = Query("tenant", "string", "List only keys of the tenant of this name.")
+FILTERS = (
+    Query("status", "string", "States, joined by commas."),
+    Query("model", "string", "A model of the batch or of one of its lanes; `*` stands for any characters."),
+    Query("endpoint", "string", "The batch's endpoint."),
+    Query("search", "string", "Part of the id, the model, the input file's id, or of a key or value of the metadata."),
+    Query("metadata[KEY]", "string", "The value that the metadata has under this key."),
+    Query("created_after", "integer", "Created at this time (unix seconds) or later."),
+    Query("created_before", "integer", "Created before this time (unix seconds)."),
+    Query("retry_of", "string", "Batches that retry this one."),
+    Query("tenant", "string", "With an admin's key: act for the tenant of this name; `*`: list those of all tenants."),
+)
 
 
 def _limit(most: int, default: int) -> Query:
@@ -176,9 +187,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/batches",
         name="listBatches",
-        words="List batches, newest first.",
+        words="List batches, newest first, or those that all the filters given want.",
         handler=batch_routes.list_batches,
-        query=(_limit(100, 20), AFTER),
+        query=(_limit(100, 20), AFTER, *FILTERS),
         reply=batch_objects.BatchList,
         errors=(400, 401),
     ),
@@ -216,6 +227,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         handler=other_routes.retrieve_model,
         reply=objects.ModelObject,
         errors=(401, 404),
+    ),
+    Endpoint(
+        method="GET",
+        path="/me",
+        name="retrieveCaller",
+        words="Whose key this is, and which version answers.",
+        handler=other_routes.retrieve_caller,
+        reply=objects.CallerObject,
     ),
     Endpoint(
         method="POST",

@@ -109,6 +109,17 @@ class KeyList(Struct):
     data: list[KeyObject]
 
 
+class CallerObject(Struct):
+    """Who asks. `tenant` is the one that an admin acts for; `label` is empty for keys from the environment."""
+
+    id: str
+    object: Literal["caller"]
+    role: Literal["user", "admin"]
+    tenant: str
+    label: str
+    version: str
+
+
 class QuotasObject(Struct):
     """What the tenant may have at once; null: as much as it likes."""
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from batchrouter.api.asking import json_body
 from batchrouter.api.context import Context
 from batchrouter.api.objects import (
+    CallerObject,
     KeyList,
     ModelList,
     TenantList,
@@ -41,6 +42,20 @@ async def retrieve_model(context: Context, request: Request, caller: Caller) -> 
         if model.id == wanted:
             return json_reply(model_object(model))
     raise ApiError(404, f"The model '{wanted}' does not exist.", param="model", code="model_not_found")
+
+
+async def retrieve_caller(context: Context, request: Request, caller: Caller) -> Response:
+    keys = context.service.keys
+    return json_reply(
+        CallerObject(
+            id=caller.key_id,
+            object="caller",
+            role=caller.role.value,
+            tenant=await keys.tenant_name(caller.tenant_id),
+            label=await keys.label(caller),
+            version=context.settings.version,
+        )
+    )
 
 
 async def create_key(context: Context, request: Request, caller: Caller) -> Response:

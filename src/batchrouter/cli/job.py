@@ -88,7 +88,7 @@ class Job:
             batch_id = await self._begin()
             self._keep_state = True
             return batch_id
-        batch = known.rows[0]
+        batch = known.rows[0].batch
         self._continued = True
         self._settled_before = batch.completed + batch.failed
         if batch.state not in BATCH_FINAL and batch.total:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
+from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.cost import nano_of
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
@@ -21,6 +22,7 @@ from batchrouter.ports.wake import Wake
 from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.files import unknown_after
+from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.quotas import refusal
 from batchrouter.service.quotes import Quotes
@@ -43,9 +45,11 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """A batch, where its lines are, and its jobs at providers. Both are None where they were not looked up (lists)."""
+    """A batch, its tenant's name, where its lines are, and its jobs at providers. The last two are None where they were
+    not looked up (lists)."""
 
     batch: Batch
+    tenant: str
     lanes: tuple[LaneShare, ...] | None = None
     jobs: tuple[Job, ...] | None = None
 
@@ -60,7 +64,9 @@ class Batches:
         wake: Wake,
         limits: ServiceLimits,
         quotes: Quotes,
+        keys: Keys,
     ) -> None:
+        self._keys = keys
         self._catalog = catalog
         self._calls = calls
         self._clock = clock
@@ -113,21 +119,33 @@ class Batches:
             )
         if created.fresh:
             self._wake.hint()
-        return BatchView(created.batch, (), ())
+        return BatchView(created.batch, await self._keys.tenant_name(caller.tenant_id), (), ())
 
     async def get(self, caller: Caller, batch_id: str) -> BatchView:
-        view = await self._calls.read(self._look, caller.tenant_id, batch_id) if asked.is_id(batch_id) else None
+        tenant = await self._keys.tenant_name(caller.tenant_id)
+        view = await self._calls.read(self._look, caller.tenant_id, batch_id, tenant) if asked.is_id(batch_id) else None
         if view is None:
             raise no_such_batch(batch_id)
         return view
 
-    async def page(self, caller: Caller, *, after: str | None, limit: int) -> Page[Batch]:
+    async def page(
+        self,
+        caller: Caller,
+        *,
+        after: str | None,
+        limit: int,
+        wanted: BatchFilter = EVERY,
+        all_tenants: bool = False,
+    ) -> Page[BatchView]:
+        """`all_tenants` is for admins."""
         if after is not None and not asked.is_id(after):
             raise unknown_after("batch", after)
-        page = await self._calls.read(self._catalog.batches, caller.tenant_id, after=after, limit=limit)
+        tenant_id = None if all_tenants else caller.tenant_id
+        page = await self._calls.read(self._catalog.batches, tenant_id, after=after, limit=limit, wanted=wanted)
         if page is None:
             raise unknown_after("batch", after)
-        return page
+        views = [BatchView(batch, await self._keys.tenant_name(batch.tenant_id)) for batch in page.rows]
+        return Page(tuple(views), page.more)
 
     async def cancel(self, caller: Caller, batch_id: str) -> BatchView:
         """A batch that is already being cancelled, was cancelled, or is being finalised is returned as it is."""
@@ -167,14 +185,14 @@ class Batches:
             )
         return most
 
-    def _look(self, tenant_id: str, batch_id: str) -> BatchView | None:
+    def _look(self, tenant_id: str, batch_id: str, tenant: str) -> BatchView | None:
         """Both reads in one visit to the store: this is what a poll costs."""
         batch = self._catalog.batch(tenant_id, batch_id)
         if batch is None:
             return None
         shares = self._catalog.lane_shares(batch_id) if batch.total else []
         jobs = self._catalog.jobs(batch_id) if any(share.mode == LaneMode.BATCH for share in shares) else []
-        return BatchView(batch, tuple(shares_told(batch, shares)), tuple(jobs))
+        return BatchView(batch, tenant, tuple(shares_told(batch, shares)), tuple(jobs))
 
 
 def _priority(metadata: Mapping[str, str] | None) -> Priority:

@@ -32,6 +32,7 @@ class Keys:
         self._clock = clock
         self._chance = chance
         self._known: dict[str, tuple[float, Caller]] = {}
+        self._names: dict[str, str] = {}
 
     async def caller(self, secret: str) -> Caller | None:
         """Whose key this is. A found key is believed for 5 s, so a revoked one may work that long; one that was not
@@ -98,7 +99,33 @@ class Keys:
         return key
 
     async def tenant_name(self, tenant_id: str) -> str:
-        return next((home.name for home in await self.tenants() if home.id == tenant_id), tenant_id)
+        """Its id where there is none such. Looked up once: a tenant's name never changes."""
+        name = self._names.get(tenant_id)
+        if name is None:
+            self._names |= {home.id: home.name for home in await self.tenants()}
+            name = self._names.get(tenant_id, tenant_id)
+        return name
+
+    async def acting(self, caller: Caller, tenant: str) -> Caller:
+        """The caller as one of the tenant of that name, which only an admin may be of another than its own."""
+        if caller.role is not Role.ADMIN:
+            if tenant == await self.tenant_name(caller.tenant_id):
+                return caller
+            raise ApiError(
+                403,
+                "This key may act for its own tenant only. Use a key of role 'admin', or one of that tenant.",
+                param="tenant",
+                code="insufficient_permissions",
+            )
+        found = next((home for home in await self.tenants() if home.name == tenant), None)
+        if found is None:
+            raise ApiError(404, f"No tenant found with name '{tenant[:200]}'.", param="tenant")
+        return replace(caller, tenant_id=found.id)
+
+    async def label(self, caller: Caller) -> str:
+        """Of the caller's key; empty for one that is in no store."""
+        keys = await self._calls.read(self._catalog.keys, None)
+        return next((key.label for key in keys if key.id == caller.key_id), "")
 
     async def tenants(self) -> list[Tenant]:
         return await self._calls.read(self._catalog.tenants)

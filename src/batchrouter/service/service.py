@@ -38,7 +38,7 @@ class Service:
         self.chance = chance
         self.files = Files(catalog, calls, blobs, clock, chance, self.limits, scratch)
         self.uploads = Uploads(self.files, catalog, calls, blobs, clock, chance, self.limits)
-        self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes)
+        self.keys = Keys(catalog, calls, clock, chance)
+        self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes, self.keys)
         self.quotes = quotes
         self.request_quotas = RequestQuotas(catalog, calls, clock)
-        self.keys = Keys(catalog, calls, clock, chance)
