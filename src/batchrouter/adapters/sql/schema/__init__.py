@@ -13,6 +13,7 @@ from batchrouter.adapters.sql.schema.files import files, garbage, turns, upload_
 from batchrouter.adapters.sql.schema.jobs import jobs
 from batchrouter.adapters.sql.schema.lanes import batch_lanes, lanes, samples
 from batchrouter.adapters.sql.schema.people import api_keys, requests, tenants
+from batchrouter.adapters.sql.schema.webhooks import webhook_deliveries, webhook_endpoints
 from batchrouter.adapters.sql.schema.work import ranges, segments, shards
 from batchrouter.adapters.sql.schema.workers import demands, loads, workers
 
@@ -43,5 +44,7 @@ __all__ = [
     "turns",
     "upload_parts",
     "uploads",
+    "webhook_deliveries",
+    "webhook_endpoints",
     "workers",
 ]
