@@ -11,10 +11,12 @@ COPY requirements/build.lock requirements/server.lock requirements/
 RUN python -m venv --without-pip /opt/batchrouter \
     && pip --python /opt/batchrouter/bin/python install --require-hashes --only-binary :all: -r requirements/server.lock
 
-# What builds our wheel stays in this stage.
-RUN pip install --require-hashes --only-binary :all: -r requirements/build.lock
-COPY pyproject.toml README.md LICENSE ./
+# What builds our wheel, and the dashboard in it, stays in this stage.
+COPY requirements/web.lock requirements/
+RUN pip install --require-hashes --only-binary :all: -r requirements/build.lock -r requirements/web.lock
+COPY pyproject.toml README.md LICENSE hatch_build.py ./
 COPY src src
+COPY web web
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir wheels . \
     && pip --python /opt/batchrouter/bin/python install --no-deps --no-index wheels/*.whl
 

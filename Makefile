@@ -14,12 +14,18 @@ PIN := $(PIP) --require-hashes --no-build-isolation
 # Processes that share the tests, file by file: most tests wait for other processes more than they work.
 TESTERS ?= 2
 
-.PHONY: help install demo serve test chaos check bench soak oracle lock examples rehearse clean
+.PHONY: help install web demo serve test chaos check bench soak oracle docs reference lock examples rehearse clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.server ## Make .venv with the pinned dependencies and .venv/bin/batchrouter
+	@$(MAKE) --no-print-directory web || echo "Everything else works without it; \`make web\` tries again." >&2
+
+# Does nothing where what is built is as new as its sources.
+web: $(VENV)/.server ## Build the dashboard, with the machine's Node or one from a wheel
+	@$(BIN)/python hatch_build.py node || $(PIN) --only-binary :all: -r requirements/web.lock
+	@$(BIN)/python hatch_build.py
 
 demo: install ## Run a batch of a few hundred requests from upload to download, against a simulated model
 	@$(BIN)/batchrouter demo
@@ -27,16 +33,18 @@ demo: install ## Run a batch of a few hundred requests from upload to download, 
 serve: install ## Start a server and leave it running: make serve ARGS="--port 9000"
 	@$(BIN)/batchrouter serve $(ARGS)
 
-test: $(VENV)/.dev ## Run the whole test suite, with the seconds of each tier
+test: $(VENV)/.dev web ## Run the whole test suite, with the seconds of each tier
 	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder tests $(ARGS)
 
 chaos: $(VENV)/.dev ## Break everything at random and see that nothing is lost: make chaos ARGS="--seconds 3600 --seed 7"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-check: $(VENV)/.dev ## Format, lint, types, import contracts and the fast tests
+check: $(VENV)/.dev web ## Format, lint, types, import contracts and the fast tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python hatch_build.py types
+	@$(BIN)/python hatch_build.py test
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q tests/unit
 
@@ -51,6 +59,14 @@ ORACLE := .venv-oracle
 oracle: $(ORACLE)/.made ## Compare our translation with that of other libraries, in .venv-oracle: make oracle ARGS=--quiet
 	@$(ORACLE)/bin/python scripts/oracle.py $(ARGS)
 
+docs: $(VENV)/.dev ## Build the documentation's site into build/docs; a broken link, or a page outside its navigation, is an error
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --jobs 2 docs build/docs $(ARGS)
+	@echo "build/docs/index.html"
+
+reference: $(VENV)/.dev ## Write what the documentation lists (calls, settings, commands, metrics) anew from the code
+	@$(BIN)/python scripts/make_diagrams.py
+	@$(BIN)/python scripts/make_reference.py
+
 LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-python-downloads --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
@@ -64,7 +80,9 @@ lock: $(VENV)/.dev ## Write the locks anew from pyproject.toml and requirements/
 	@$(LOCK) $(ARGS) pyproject.toml --all-extras requirements/dev.in -c requirements/build.lock -c requirements/server.lock \
 		-c requirements/parquet.lock -o requirements/dev.lock
 	@$(LOCK) $(ARGS) --no-deps requirements/embeddings.in -o requirements/embeddings.lock
-	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock
+	@$(LOCK) $(ARGS) requirements/web.in -o requirements/web.lock
+	@$(BIN)/python hatch_build.py lock
+	@! grep -nE '://|^--(extra-)?index|^--find-links' requirements/*.lock web/package-lock.json
 
 examples: $(VENV)/.server ## Write examples/*.jsonl anew
 	@$(BIN)/python scripts/make_examples.py
@@ -73,7 +91,7 @@ rehearse: $(VENV)/.dev ## Build and run the image without a container engine, as
 	@$(BIN)/python scripts/rehearse_image.py $(ARGS)
 
 clean: ## Remove .venv and every cache
-	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out
+	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out web/node_modules web/.tests web/dist src/batchrouter/dashboard
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that `venv` makes: when it is there, the environment is whole.

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from batchrouter.api import docs_page, openapi
 from batchrouter.api.auth import acting, authenticate, require_admin
 from batchrouter.api.context import Context, Door, Models
+from batchrouter.api.dashboard import dashboard_routes
 from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.front import Front
 from batchrouter.api.health import Probes, probe_routes
@@ -41,7 +42,7 @@ def create_app(door: Door, service: Service, models: Models, probes: Probes = Pr
     if probes.metrics is not None and probes.guarded:
         routes.append(guarded_metrics(context, probes.metrics))
     app = Starlette(
-        routes=[*routes, *probe_routes(door, probes), *_described(door)],
+        routes=[*routes, *probe_routes(door, probes), *_described(door), *dashboard_routes()],
         middleware=[Middleware(Front, door=door)],
         exception_handlers={
             HTTPException: _no_route,

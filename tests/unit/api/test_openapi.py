@@ -17,7 +17,7 @@ from batchrouter.api.openapi import document
 from batchrouter.api.settings import ApiSettings
 from batchrouter.service.service import Service
 
-UNDESCRIBED = {"/openapi.json", "/docs"}
+UNDESCRIBED = {"/openapi.json", "/docs", "/", "/assets/{name}"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,67 @@
+/** How fast a batch goes and how long it still takes, from what was seen of it. */
+
+import type { Batch } from "../api/types.ts";
+
+/** What a batch had reached at a time (seconds). */
+export interface Sample {
+  at: number;
+  ended: number;
+  inputTokens: number;
+  outputTokens: number;
+}
+
+export interface Eta {
+  low: number;
+  high: number;
+}
+
+const KEPT = 400;
+/** Shorter stretches say more of the moment of the poll than of the pace. */
+const SPAN_MIN_S = 2;
+const SHORT_S = 20;
+const LONG_S = 300;
+
+export function sampleOf(batch: Batch, at: number): Sample {
+  const { completed, failed } = batch.request_counts;
+  return {
+    at,
+    ended: completed + failed,
+    inputTokens: batch.usage?.input_tokens ?? 0,
+    outputTokens: batch.usage?.output_tokens ?? 0,
+  };
+}
+
+/** With `next` at the end. When the memory is full every second one of the older half goes, so that it spans all. */
+export function withSample(samples: readonly Sample[], next: Sample): Sample[] {
+  const last = samples.at(-1);
+  if (last !== undefined && (next.at <= last.at || next.ended < last.ended)) return [...samples];
+  const all = [...samples, next];
+  if (all.length <= KEPT) return all;
+  return all.filter((_, index) => index >= KEPT / 2 || index % 2 === 0);
+}
+
+/** Per second over the last `spanS`; null until enough was seen. */
+export function rateOver(samples: readonly Sample[], spanS: number, of: (sample: Sample) => number): number | null {
+  const last = samples.at(-1);
+  if (last === undefined) return null;
+  const first = samples.find((sample) => sample.at >= last.at - spanS) ?? last;
+  const span = last.at - first.at;
+  return span < SPAN_MIN_S ? null : (of(last) - of(first)) / span;
+}
+
+export function linesPerSecond(samples: readonly Sample[]): number | null {
+  return rateOver(samples, SHORT_S, (sample) => sample.ended);
+}
+
+/** From the pace of the last seconds, of the last minutes, and of the whole batch (which ran since `startedAt`). */
+export function etaOf(samples: readonly Sample[], remaining: number, startedAt: number | null): Eta | null {
+  const last = samples.at(-1);
+  if (last === undefined || remaining <= 0) return null;
+  const ended = (sample: Sample) => sample.ended;
+  const whole = startedAt !== null && last.at - startedAt >= SPAN_MIN_S ? last.ended / (last.at - startedAt) : null;
+  const rates = [rateOver(samples, SHORT_S, ended), rateOver(samples, LONG_S, ended), whole].filter(
+    (rate): rate is number => rate !== null && rate > 0,
+  );
+  if (rates.length === 0) return null;
+  return { low: remaining / Math.max(...rates), high: remaining / Math.min(...rates) };
+}

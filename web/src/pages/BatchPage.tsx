@@ -1,0 +1,1 @@
+export function BatchPage({ id, part }: { id: string; part: string }) { return <>{id}{part}</>; }
