@@ -35,6 +35,7 @@ from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.results import Results
 
 START_MS = 1_700_000_000_000
 LEASE_MS = 30_000
@@ -57,6 +58,9 @@ class Store(Protocol):
 
     @property
     def backlogs(self) -> Backlogs: ...
+
+    @property
+    def results(self) -> Results: ...
 
     def close(self) -> None: ...
 

@@ -79,6 +79,7 @@ class Storage:
     ) -> None:
         self.catalog = store.catalog
         self.ledger = store.ledger
+        self.results = store.results
         self.jobs = store.jobs
         self.backlogs = store.backlogs
         self.calls: Calls = MeteredCalls(calls, meters, clock)

@@ -10,6 +10,7 @@ from batchrouter.adapters.memory.state import BatchRow, Part, RangeRow, atomic
 from batchrouter.domain import bitmap
 from batchrouter.domain.file import FileRole, SegmentRef
 from batchrouter.domain.lifecycle import BatchState, UploadState
+from batchrouter.domain.outcome import RECORD, TAIL_SIZE
 from batchrouter.domain.shard import Fold, FoldWork
 
 SWEEP_KEYS_MAX = 1000
@@ -49,8 +50,15 @@ class Folding(Part):
             home.range = replace(home.range, folded=True)
             home.output, home.error = fold.output, fold.error
         if all(each.range.folded for each in row.ranges.values()):
+            row.records |= {seq: _end_of(each) for seq, each in row.segments.items() if each.data is not None}
             row.segments = {seq: replace(segment, data=None) for seq, segment in row.segments.items()}
         return True
+
+
+def _end_of(segment: SegmentRef) -> bytes:
+    """What is known of each line: records and tail."""
+    assert segment.data is not None
+    return segment.data[segment.length - TAIL_SIZE - segment.count * RECORD.size :]
 
 
 def to_fold(row: BatchRow, now_ms: int, least: int) -> list[RangeRow]:
@@ -131,6 +139,8 @@ class Sweeping(Part):
                     self._state.note_garbage(key, now_ms)
         if row.gone_ms <= now_ms - linger_ms and not self._state.open_jobs(row.batch.id):
             row.segments.clear()
+            row.records.clear()
+            row.settled_ms.clear()
             row.ranges.clear()
             row.shards.clear()
             self._state.jobs = {

@@ -92,11 +92,12 @@ class Shards(Part):
             gap_epoch if draft.duty_epoch == gap_epoch else None,
             draft.costs,
         )
-        seq = self._record(row, draft, settlement) if settlement.admitted else None
+        seq = self._record(row, draft, settlement, now_ms) if settlement.admitted else None
         return Settled(seq=seq, admitted=settlement.admitted, drained=row.drained, state=row.batch.state)
 
-    def _record(self, row: BatchRow, draft: SegmentDraft, settlement: Settlement) -> int:
+    def _record(self, row: BatchRow, draft: SegmentDraft, settlement: Settlement, now_ms: int) -> int:
         seq = row.last_seq = row.last_seq + 1
+        row.settled_ms[seq] = now_ms
         row.segments[seq] = SegmentRef(
             seq=seq,
             length=draft.length,

@@ -103,6 +103,9 @@ class BatchRow:
     gone_ms: int | None = None
     events: list[Event] = field(default_factory=list)
     segments: dict[int, SegmentRef] = field(default_factory=dict)
+    records: dict[int, bytes] = field(default_factory=dict)
+    """Records and tail of segments whose bytes were dropped, by `seq`."""
+    settled_ms: dict[int, int] = field(default_factory=dict)
     ranges: dict[int, RangeRow] = field(default_factory=dict)
     shards: dict[int, ShardRow] = field(default_factory=dict)
     lanes: dict[int, LaneGain] = field(default_factory=dict)

@@ -12,12 +12,14 @@ from batchrouter.adapters.memory.keys import Keys
 from batchrouter.adapters.memory.lanes import Lanes
 from batchrouter.adapters.memory.presence import Presence
 from batchrouter.adapters.memory.quotas import TenantQuotas
+from batchrouter.adapters.memory.results import MemoryResults
 from batchrouter.adapters.memory.shards import Shards
 from batchrouter.adapters.memory.state import State
 from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
+from batchrouter.ports.results import Results
 
 
 class MemoryCatalog(Keys, TenantQuotas, Files, Uploads, Batches):
@@ -42,6 +44,7 @@ class MemoryStore:
         self.ledger: Ledger = ledger
         self.jobs: JobLedger = ledger
         self.backlogs: Backlogs = MemoryBacklogs(self.state)
+        self.results: Results = MemoryResults(self.state)
 
     def close(self) -> None:
         """Nothing to close; here because every store has it."""

@@ -15,10 +15,12 @@ from batchrouter.adapters.sql.installation import Installation
 from batchrouter.adapters.sql.ledger import SqlLedger
 from batchrouter.adapters.sql.migrate import bring_to_head
 from batchrouter.adapters.sql.postgres import PostgresDatabase
+from batchrouter.adapters.sql.results import SqlResults
 from batchrouter.adapters.sql.rolling import admit
 from batchrouter.errors import StoreError
 from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.jobs import JobLedger
+from batchrouter.ports.results import Results
 
 DATABASE = "batchrouter.db"
 
@@ -32,6 +34,7 @@ class SqlStore:
         self.ledger = SqlLedger(database)
         self.jobs: JobLedger = self.ledger
         self.backlogs: Backlogs = SqlBacklogs(database)
+        self.results: Results = SqlResults(database)
         self.installation = Installation(database)
 
     @classmethod
