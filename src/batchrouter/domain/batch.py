@@ -140,3 +140,12 @@ class Event:
     type: str
     at_ms: int
     data: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return event_id(self.batch_id, self.no)
+
+
+def event_id(batch_id: str, no: int) -> str:
+    """The same wherever the event is told: it can be made out from what it is."""
+    return f"evt_{batch_id.removeprefix('batch_')}_{no}"
