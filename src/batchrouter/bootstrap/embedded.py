@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,9 @@ from batchrouter.bootstrap.engine import Engine
 from batchrouter.bootstrap.providers import Providers, make_service
 from batchrouter.bootstrap.storage import Storage
 from batchrouter.config import Config
+from batchrouter.domain.cost import RateCard
 from batchrouter.domain.file import File
+from batchrouter.domain.shard import LaneKey
 
 
 class Embedded:
@@ -59,6 +61,10 @@ class Embedded:
         storage = self._storage
         lanes = await storage.calls.read(storage.ledger.lanes)
         await storage.calls.write(storage.ledger.note_lanes, [replace(lane, until_ms=0) for lane in lanes])
+
+    async def cards(self, lanes: Sequence[LaneKey]) -> list[RateCard | None]:
+        """The price of each lane, where it is known."""
+        return await self._providers.prices.cards(lanes)
 
     async def index_of(self, file: File) -> AsyncIterator[bytes]:
         """The bytes of an uploaded file's line index."""

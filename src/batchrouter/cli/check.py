@@ -18,6 +18,7 @@ from batchrouter.bootstrap.wires import options_of
 from batchrouter.bootstrap.wiring import batch_limits
 from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.settings import load_config
+from batchrouter.cli.source import FileSource
 from batchrouter.cli.words import OK, SOME_FAILED, count, lines, tell
 from batchrouter.config import Config, router_of
 from batchrouter.domain.batch import BatchError
@@ -27,6 +28,7 @@ from batchrouter.domain.planning import NO_GROUP
 from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.validation import Validation
 from batchrouter.errors import ConfigError, InputError, LineRefused
+from batchrouter.tables import FileBytes
 
 BYTES_PER_TOKEN = 4
 SHOWN = 20
@@ -71,7 +73,7 @@ def check(options: CheckOptions) -> int:
         raise InputError(f"{options.source} is no file that can be read")
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
         spill = scratch_in(Path(folder))
-        index = index_into(options.source, file, spill, config.batches.max_line_bytes)
+        index = index_into(FileSource(FileBytes(options.source)).chunks(), file, spill, config.batches.max_line_bytes)
         checking = _Checking(index, config, options)
         if options.json:
             _print_json(checking)

@@ -6,26 +6,36 @@ them is mended by the next session.
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from pathlib import Path
 
 import msgspec
 
 from batchrouter.bootstrap.embedded import Embedded
+from batchrouter.bootstrap.folders import scratch_in
+from batchrouter.cli.delivery import pour, write_answers
 from batchrouter.cli.failures import FailureDigest
-from batchrouter.cli.line_file import LocalIndex, chunks
+from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.progress import Progress, progress_on_stderr
 from batchrouter.cli.run_files import PartWriter, Placed, RunFiles, sync_folder
-from batchrouter.cli.sameness import fingerprint
+from batchrouter.cli.sameness import difference, fingerprint
 from batchrouter.cli.signals import Stop
+from batchrouter.cli.source import Source
 from batchrouter.cli.summary import Summary
 from batchrouter.cli.watch import End, Watched, watch
 from batchrouter.cli.words import INTERRUPTED, NEEDS_PERSON, OK, SOME_FAILED, lines, say
+from batchrouter.config import Config
 from batchrouter.domain.batch import Batch
+from batchrouter.domain.cost import NANO
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.shard import LaneKey, LaneMode
 from batchrouter.domain.tenant import DEFAULT_TENANT, Role
+from batchrouter.domain.tokens import Tokens
 from batchrouter.errors import ApiError, InputError
 from batchrouter.service.batches import Repeat
 from batchrouter.service.caller import Caller
+from batchrouter.tables.answers import Price
 
 GRACE_S = 5.0
 """How long calls may still run after Ctrl-C. What is cut off then is asked, and paid for, again."""
@@ -42,9 +52,12 @@ class _NothingSent(Exception):
 class Job:
     """Owns `embedded`, which is not started yet, and stops it."""
 
-    def __init__(self, embedded: Embedded, files: RunFiles, *, endpoint: str | None, wait: bool) -> None:
+    def __init__(
+        self, embedded: Embedded, files: RunFiles, source: Source, *, endpoint: str | None, wait: bool
+    ) -> None:
         self._embedded = embedded
         self._files = files
+        self._source = source
         self._endpoint = endpoint
         self._wait = wait
         self._stop = Stop()
@@ -62,7 +75,7 @@ class Job:
             await embedded.forget_waits()
             await embedded.start()
             batch_id = await self._batch()
-            with progress_on_stderr(f"{self._files.source.name} → {self._files.output.name}") as progress:
+            with progress_on_stderr(f"{Path(self._source.name).name} → {self._files.output.name}") as progress:
                 watched = await watch(embedded, ME, batch_id, self._stop, progress, wait=self._wait)
                 if watched.end is not End.FINAL:
                     await self._drain(progress, watched)
@@ -97,20 +110,22 @@ class Job:
         return batch.id
 
     async def _begin(self) -> str:
-        embedded, files = self._embedded, self._files
+        embedded, files, source = self._embedded, self._files, self._source
         incoming = embedded.service.files.incoming(ME)
         incoming.purpose("batch")
         try:
-            incoming.begin(files.source.name)
-            for data in chunks(files.source):
+            incoming.begin(f"{Path(source.name).stem}.jsonl")
+            for data in source.chunks():
                 await incoming.write(data)
                 if self._stop.asked.is_set():
                     raise _NothingSent
             file = await incoming.done()
         except ApiError as error:
-            raise InputError(f"{files.source}: {error.message} {_hint(files.source)}") from error
+            raise InputError(f"{source.name}: {error.message} {source.hint}".rstrip()) from error
         finally:
             await incoming.abort()  # harmless when it is done
+        for note in source.notes():
+            say(note)
         index = PartWriter(files.index)
         async for data in embedded.index_of(file):
             index.write(data)
@@ -120,12 +135,12 @@ class Job:
         with files.index.open("rb") as opened:
             endpoint = self._endpoint or LocalIndex(opened).endpoint
         if endpoint is None:
-            raise InputError(f"{files.source}: no line has a url. {_hint(files.source)}")
+            raise InputError(f"{source.name}: no line has a url. {source.hint}")
         body = {"input_file_id": file.id, "endpoint": endpoint, "completion_window": WINDOW}
         try:
             view = await embedded.service.batches.create(ME, body, msgspec.json.encode(body), Repeat())
         except ApiError as error:
-            raise InputError(f"{files.source}: {error.message} {_hint(files.source)}") from error
+            raise InputError(f"{source.name}: {error.message} {source.hint}".rstrip()) from error
         return view.batch.id
 
     # --- not finished -----------------------------------------------------------------------------------------------
@@ -154,25 +169,75 @@ class Job:
     async def _finished(self, batch: Batch) -> Summary:
         if batch.state is BatchState.FAILED:
             self._keep_state = False  # it was refused before a line of it was sent
-            raise InputError(_refusal(batch, self._files.source))
+            raise InputError(_refusal(batch, self._source))
         files = self._files
         digest = FailureDigest(2 * self._embedded.config.batches.max_reply_bytes)
-        output = await self._copy(batch.output_file_id, files.output)
-        errors = None
+        parts: list[PartWriter] = []
         try:
-            if batch.error_file_id is not None:
-                errors = await self._copy(batch.error_file_id, files.errors, digest)
+            output, errors = await self._parts(batch, digest, parts)
             exit_code = OK if batch.completed == batch.total else SOME_FAILED
             summary = self._summary(batch, status=str(batch.state), exit_code=exit_code, digest=digest)
-            with files.index.open("rb") as opened:
-                placed = Placed(fingerprint(LocalIndex(opened)), summary)
-            files.place(output.path, errors.path if errors is not None else None, placed)
+            if files.piped:
+                await asyncio.to_thread(pour, output.path)
+                files.place_errors(errors.path if errors is not None else None)
+            else:
+                with files.index.open("rb") as opened:
+                    placed = Placed(fingerprint(LocalIndex(opened)), summary)
+                files.place(output.path, errors.path if errors is not None else None, placed)
         finally:
-            output.abandon()
-            if errors is not None:
-                errors.abandon()
+            for part in parts:
+                part.abandon()
         self._keep_state = False
         return summary
+
+    async def _parts(
+        self, batch: Batch, digest: FailureDigest, made: list[PartWriter]
+    ) -> tuple[PartWriter, PartWriter | None]:
+        """Output and errors, durable, beside their places; what is made stands in `made` too, whatever happens."""
+        files, state = self._files, self._files.state
+        output_id, errors_id = batch.output_file_id, batch.error_file_id
+        place = state / "output" if files.piped else files.output
+        if not files.whole:
+            assert files.errors is not None
+            made.append(await self._copy(output_id, place))
+            if errors_id is not None:
+                made.append(await self._copy(errors_id, files.errors, digest))
+            return made[0], made[1] if errors_id is not None else None
+        answered = await self._copy(output_id, state / "answered") if output_id is not None else None
+        failed = (
+            await self._copy(errors_id, files.errors or state / "failed", digest) if errors_id is not None else None
+        )
+        made += [part for part in (answered, failed) if part is not None]
+        found = await asyncio.to_thread(changed, files, self._source, self._embedded.config)
+        if found is not None:
+            raise InputError(
+                f"{self._source.name} was changed while it ran: {found}. Its answers are kept in {state}; put the old "
+                "input back, and run the same command again"
+            )
+        price = await self._price(batch)
+        output = PartWriter(place)
+        made.append(output)
+        await asyncio.to_thread(
+            write_answers,
+            self._source,
+            files.form,
+            None if answered is None else answered.path,
+            None if failed is None else failed.path,
+            price,
+            output.file,
+        )
+        output.close()
+        return output, failed if files.errors is not None else None
+
+    async def _price(self, batch: Batch) -> Price | None:
+        """Of an answer, where all lanes of the batch have one price."""
+        shares = (await self._embedded.service.batches.get(ME, batch.id)).lanes or ()
+        lanes = [LaneKey(share.provider, share.model, LaneMode(share.mode)) for share in shares]
+        cards = await self._embedded.cards(lanes)
+        card = cards[0] if cards else None
+        if card is None or any(each is None or each.tiers != card.tiers for each in cards):
+            return None
+        return lambda read, cached, said: card.cost(Tokens(read, cached, said, 0)) / NANO
 
     async def _copy(self, file_id: str | None, path: Path, digest: FailureDigest | None = None) -> PartWriter:
         """The durable copy of a batch's file, beside its place. A batch makes no file without lines: it is empty."""
@@ -226,23 +291,35 @@ class Job:
             wall_s=round(wall_s, 3),
             rate=round(settled / wall_s, 3) if wall_s > 0 else 0.0,
             peak_in_flight=traffic.peak,
-            output=str(files.output) if final else None,
-            errors=str(files.errors) if final and batch is not None and batch.error_file_id is not None else None,
+            output=str(files.output) if final and not files.piped else None,
+            errors=str(files.errors) if final and files.errors and batch is not None and batch.error_file_id else None,
             state=str(files.state) if batch is not None and not final else None,
             reasons=reasons or [],
         )
 
 
-def _refusal(batch: Batch, source: Path) -> str:
+def changed(files: RunFiles, source: Source, config: Config) -> str | None:
+    """What of the input is not as it was when the run was begun; None: nothing."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        files.index.open("rb") as old,
+        tempfile.TemporaryFile(dir=folder) as new,
+    ):
+        spill = scratch_in(Path(folder))
+        now = index_into(source.chunks(), new, spill, config.batches.max_line_bytes)
+        return difference(LocalIndex(old), now, source)
+
+
+def _refusal(batch: Batch, source: Source) -> str:
     """The batch's errors, those of lines with their numbers."""
     told = [
-        f"  line {error.line}: {error.code}: {error.message}" if error.line else f"  {error.code}: {error.message}"
+        f"  {source.noun} {error.line}: {error.code}: {error.message}"
+        if error.line
+        else f"  {error.code}: {error.message}"
         for error in batch.errors[:ERRORS_SHOWN]
     ]
     if len(batch.errors) > ERRORS_SHOWN:
         told.append("  and more")
-    return "\n".join((f"{source} cannot run; nothing was sent:", *told, f"  {_hint(source)}"))
-
-
-def _hint(source: Path) -> str:
-    return f"`batchrouter check {source}` lists every error."
+    if source.hint:
+        told.append(f"  {source.hint}")
+    return "\n".join((f"{source.name} cannot run; nothing was sent:", *told))

@@ -1,18 +1,14 @@
-"""A JSONL file on this machine and its line index, read in slices, however long the file is."""
+"""A line index on this machine, read in slices, however long its file is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from batchrouter.domain.duplicates import Spill
 from batchrouter.domain.indexer import Indexer
-from batchrouter.domain.line import decode_line
 from batchrouter.domain.line_index import IndexNames, IndexRecord, IndexTotals, IndexView
-from batchrouter.errors import InputError
 
-CHUNK_BYTES = 1024 * 1024
 SLICE_RECORDS = 4096
 
 
@@ -53,31 +49,11 @@ class LocalIndex:
         return self._file.read(length)
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """Raises `InputError`."""
-    try:
-        with path.open("rb") as file:
-            while data := file.read(CHUNK_BYTES):
-                yield data
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def index_into(path: Path, file: BinaryIO, spill: Spill, max_line_bytes: int) -> LocalIndex:
-    """Index `path` into the empty `file`."""
+def index_into(chunks: Iterable[bytes], file: BinaryIO, spill: Spill, max_line_bytes: int) -> LocalIndex:
+    """Index JSONL into the empty `file`."""
     indexer = Indexer(spill, max_line_bytes=max_line_bytes)
-    for data in chunks(path):
+    for data in chunks:
         file.write(indexer.feed(data))
     file.write(indexer.finish())
     file.flush()
     return LocalIndex(file)
-
-
-def custom_id_at(path: Path, record: IndexRecord) -> str:
-    """The line's id as it stands in the file, quotes included; empty where the line has none that can be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(record.offset)
-            return decode_line(file.read(record.length))[0].decode("utf-8", "replace")
-    except (OSError, InputError):
-        return ""

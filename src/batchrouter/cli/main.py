@@ -18,8 +18,27 @@ from batchrouter.cli import words
 from batchrouter.cli.db_commands import db_app
 from batchrouter.cli.key_commands import keys_app, tenants_app
 from batchrouter.cli.logs import log_to_stderr
-from batchrouter.cli.options import Config, Data, Endpoint, ExitWithStdin, Json, LogFormat, LogLevel
-from batchrouter.errors import ApiError, BatchRouterError
+from batchrouter.cli.options import (
+    Config,
+    Data,
+    Delimiter,
+    Endpoint,
+    ExitWithStdin,
+    IdColumn,
+    Json,
+    LogFormat,
+    LogLevel,
+    Model,
+    OutputForm,
+    Prompt,
+    PromptFile,
+    RowProvider,
+    Schema,
+    Settings,
+    System,
+    TableForm,
+)
+from batchrouter.errors import ApiError, BatchRouterError, InputError
 
 app = typer.Typer(
     help="A batch API for language models, in front of any provider.",
@@ -146,12 +165,26 @@ def worker(
 
 @app.command(epilog=RUN_EPILOG)
 def run(
-    source: Annotated[Path, typer.Argument(metavar="IN.jsonl")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Answers, in input order.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Requests as JSONL, or a table; - is standard input.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="Answers: .jsonl, .csv, .tsv, .parquet, or - for a pipe."),
+    ],
     errors: Annotated[
         Path | None,
         typer.Option(metavar="ERR.jsonl", help="Lines that failed, if any. Default: OUT.jsonl.errors.jsonl."),
     ] = None,
+    prompt: Prompt = None,
+    prompt_file: PromptFile = None,
+    system: System = None,
+    model: Model = None,
+    schema: Schema = None,
+    settings: Settings = None,
+    provider: RowProvider = None,
+    id_column: IdColumn = None,
+    form: TableForm = None,
+    delimiter: Delimiter = None,
+    to: OutputForm = None,
     config: Config = None,
     endpoint: Endpoint = None,
     wait: Annotated[bool, typer.Option("--wait", help="Keep waiting when only a person can help.")] = False,
@@ -160,14 +193,36 @@ def run(
     log_format: LogFormat = None,
     json: Json = False,
 ) -> None:
-    """Run a whole file without a server, whatever its size. Run it again to continue after an interruption."""
-    from batchrouter.cli.run_files import RunFiles
+    """Run a whole file without a server, whatever its size. Run it again to continue after an interruption.
 
-    files = RunFiles.of(source, output, errors)
+    A table needs a prompt: batchrouter run reviews.csv --prompt "Is this praise? {text}" --model gpt-5-mini -o out.csv
+    """
+    from batchrouter.cli.run_files import RunFiles
+    from batchrouter.cli.table_options import TableOptions
+
+    files = RunFiles.of(source, output, errors, to)
+    if files.piped and json:
+        raise InputError("-o - and --json both want standard output; name a file for one of them")
+    table = TableOptions(
+        prompt=prompt,
+        prompt_file=prompt_file,
+        system=system,
+        model=model,
+        schema=schema,
+        settings=tuple(settings or ()),
+        provider=provider,
+        id_column=id_column,
+        form=form,
+        delimiter=delimiter,
+    )
+    requests = table.source(source, endpoint)
     from batchrouter.cli.run import RunOptions, run  # after the names were looked at, because it takes a while
 
     log_to_stderr(log_level, log_format)
-    raise typer.Exit(run(RunOptions(files=files, config=config, endpoint=endpoint, wait=wait, force=force, json=json)))
+    options = RunOptions(
+        files=files, source=requests, config=config, endpoint=endpoint, wait=wait, force=force, json=json
+    )
+    raise typer.Exit(run(options))
 
 
 @app.command()

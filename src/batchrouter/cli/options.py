@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from batchrouter.tables.forms import Form
+
 
 class LogForm(StrEnum):
     text = "text"
@@ -25,6 +27,30 @@ LogFormat = Annotated[
     LogForm | None, typer.Option("--log-format", help="Of the log on stderr. Default: server.log_format, text.")
 ]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", metavar="URL", help="Default: the url of the first line.")]
+
+
+Prompt = Annotated[
+    str | None, typer.Option("--prompt", metavar="TEXT", help="Asked of each row of a table; {column} is its cell.")
+]
+PromptFile = Annotated[Path | None, typer.Option("--prompt-file", metavar="FILE", help="The prompt, from a file.")]
+System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="With a prompt: the system message.")]
+Model = Annotated[str | None, typer.Option("--model", help="With a prompt: the model that is asked.")]
+Schema = Annotated[
+    Path | None, typer.Option("--schema", metavar="FILE", help="With a prompt: the JSON schema of the answers.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="With a prompt: a further member of each body, repeatable."),
+]
+RowProvider = Annotated[str | None, typer.Option("--provider", metavar="NAME", help="With a prompt: who is asked.")]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", metavar="COLUMN", help="The rows' ids. Default: their numbers, from 1.")
+]
+TableForm = Annotated[Form | None, typer.Option("--format", help="Of the input. Default: what its name says.")]
+OutputForm = Annotated[Form | None, typer.Option("--to", help="Form of the output. Default: what its name says.")]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV: a character, tab or auto. Default: a comma.")
+]
 
 
 class KeyRole(StrEnum):

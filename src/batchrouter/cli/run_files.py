@@ -5,6 +5,9 @@
     OUT.jsonl.errors.jsonl    lines that failed; there only when the run is over and some did
     OUT.jsonl.batchrouter/    the state of a run that is not over
 
+A table, and what goes to standard output, has every line of the input in it, so a file of errors is made only where
+one was named. What goes to standard output has its state in the working folder, under a name that the input gives.
+
 The state folder holds a data folder (database, blobs, lock) and beside it the line index of the input that the run was
 begun with. Once the output is in place `placed.json` says so; from then on only the removal of the folder is left.
 """
@@ -15,12 +18,15 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from batchrouter.cli.summary import Summary
 from batchrouter.errors import InputError
+from batchrouter.tables import Form, form_of
 
+PIPE = Path("-")
 INDEX_NAME = "input.idx"
 PLACED_NAME = "placed.json"
 LOCK_NAME = "lock"
@@ -35,20 +41,29 @@ class Placed(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
+    """`source` and `output` may be `PIPE`, standard input and output; then `mark` tells inputs apart. `errors`: None
+    where no file of them is wanted."""
+
     source: Path
     output: Path
-    errors: Path
+    errors: Path | None
+    form: Form = Form.JSONL
+    mark: str = ""
 
     @classmethod
-    def of(cls, source: Path, output: Path, errors: Path | None) -> RunFiles:
-        """Raises `InputError` for names that cannot be meant."""
-        files = cls(source, output, errors or output.with_name(f"{output.name}.errors.jsonl"))
-        if not source.is_file():
-            raise InputError(f"{source} is no file that can be read; name the JSONL file with the requests")
-        names = [path.resolve() for path in (source, files.output, files.errors)]
-        if len(set(names)) < len(names):
+    def of(cls, source: Path, output: Path, errors: Path | None, to: Form | None = None) -> RunFiles:
+        """`to`: the form of the output, which else the ending of its name tells. Raises `InputError` for names that
+        cannot be meant."""
+        form = to or form_of(output) or Form.JSONL
+        if errors is None and form is Form.JSONL and output != PIPE:
+            errors = output.with_name(f"{output.name}.errors.jsonl")
+        files = cls(source, output, errors, form)
+        if source != PIPE and not source.is_file():
+            raise InputError(f"{source} is no file that can be read; name the file with the requests")
+        named = [path for path in (source, output, errors) if path is not None and path != PIPE]
+        if len({path.resolve() for path in named}) < len(named):
             raise InputError("input, output and errors must be three different files")
-        for path in (files.output, files.errors):
+        for path in files.made:
             if path.is_dir():
                 raise InputError(f"{path} is a folder; name a file")
             if not path.parent.is_dir():
@@ -56,7 +71,24 @@ class RunFiles:
         return files
 
     @property
+    def piped(self) -> bool:
+        """Whether the output goes to standard output."""
+        return self.output == PIPE
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """The files that stand where people named them when the run is over."""
+        return tuple(path for path in (self.output, self.errors) if path is not None and path != PIPE)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the output has every line of the input, failed ones too."""
+        return self.form is not Form.JSONL or (self.piped and self.errors is None)
+
+    @property
     def state(self) -> Path:
+        if self.piped:
+            return Path(f"stdout-{self.mark}.batchrouter")
         return self.output.with_name(f"{self.output.name}.batchrouter")
 
     @property
@@ -74,7 +106,7 @@ class RunFiles:
 
     def refuse_to_overwrite(self) -> None:
         """Raises `InputError` when a file of an earlier run stands where this one would write."""
-        for path in (self.output, self.errors):
+        for path in self.made:
             if path.exists():
                 raise InputError(
                     f"{path} is already there, and no unfinished run belongs to it; "
@@ -91,14 +123,19 @@ class RunFiles:
 
     def place(self, new_output: Path, new_errors: Path | None, placed: Placed) -> None:
         """Put the finished files into place and note that they are. A repeat does the same again."""
+        self.place_errors(new_errors)
+        new_output.replace(self.output)
+        sync_folder(self.output.parent)
+        write_whole(self.state / PLACED_NAME, [msgspec.json.encode(placed)])
+
+    def place_errors(self, new_errors: Path | None) -> None:
+        if self.errors is None:
+            return
         if new_errors is not None:
             new_errors.replace(self.errors)
         else:
             self.errors.unlink(missing_ok=True)  # of an earlier run: --force was given
         sync_folder(self.errors.parent)
-        new_output.replace(self.output)
-        sync_folder(self.output.parent)
-        write_whole(self.state / PLACED_NAME, [msgspec.json.encode(placed)])
 
     def clear(self) -> None:
         """Remove the state. The note that the output is in place goes last."""
@@ -128,6 +165,10 @@ class PartWriter:
     def __init__(self, path: Path) -> None:
         self.path = part_of(path)
         self._file = self.path.open("wb")
+
+    @property
+    def file(self) -> BinaryIO:
+        return self._file
 
     def write(self, data: bytes) -> None:
         self._file.write(data)

@@ -6,24 +6,24 @@ Told from the two line indexes, by hashes; blank lines, line ends and the order 
 from __future__ import annotations
 
 from itertools import zip_longest
-from pathlib import Path
 
 from xxhash import xxh3_128
 
-from batchrouter.cli.line_file import LocalIndex, custom_id_at
-from batchrouter.cli.words import lines
+from batchrouter.cli.line_file import LocalIndex
+from batchrouter.cli.source import Source
+from batchrouter.cli.words import counted
 from batchrouter.domain.line_index import IndexNames, IndexRecord
 
 
-def difference(before: LocalIndex, now: LocalIndex, source: Path) -> str | None:
+def difference(before: LocalIndex, now: LocalIndex, source: Source) -> str | None:
     """What differs first, in words; None when nothing does. `source` is the input as it is now."""
     for old, new in zip_longest(before.records(), now.records()):
         if new is None:
-            return f"it has {lines(now.totals.lines)}, where there were {before.totals.lines:,}"
+            return f"it has {counted(now.totals.lines, source.noun)}, where there were {before.totals.lines:,}"
         what = _what_differs(old, before.names, new, now.names)
         if what is not None:
-            custom_id = custom_id_at(source, new)
-            named = f"line {new.line} (custom_id {custom_id})" if custom_id else f"line {new.line}"
+            custom_id = source.custom_id_at(new)
+            named = f"{source.noun} {new.line}" + (f" (custom_id {custom_id})" if custom_id else "")
             return f"{named} {what}"
     return None
 

@@ -52,5 +52,10 @@ def seconds(span_s: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def counted(number: int, noun: str) -> str:
+    """1 line, 2,000 lines"""
+    return f"{count(number)} {noun}" + ("" if number == 1 else "s")
+
+
 def lines(number: int) -> str:
-    return f"{count(number)} line" if number == 1 else f"{count(number)} lines"
+    return counted(number, "line")

@@ -18,8 +18,8 @@ PREFIX = "answer_"
 _INT64 = 2**63
 _HALF = re.compile(rb"((?:^|[^\\])(?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
-Price = Callable[[str, int, int, int], float | None]
-"""Dollars for a model's input, cached and output tokens; None where they are not known."""
+Price = Callable[[int, int, int], float]
+"""Dollars for input tokens, those of them that were cached, and output tokens."""
 
 
 class _Line(msgspec.Struct):
@@ -97,10 +97,8 @@ class AnswerColumns:
             properties = [_fitting(found.get(name), kind) for name, kind in self._properties.items()]
         cells: list[Cell] = [end.text, *properties, end.finish, end.error, end.tokens_in, end.tokens_out]
         if self._price is not None:
-            known = end.model is not None and end.tokens_in is not None
-            cells.append(
-                self._price(str(end.model), end.tokens_in or 0, end.cached, end.tokens_out or 0) if known else None
-            )
+            known = end.tokens_in is not None or end.tokens_out is not None
+            cells.append(self._price(end.tokens_in or 0, end.cached, end.tokens_out or 0) if known else None)
         return tuple(cells)
 
 
@@ -113,7 +111,6 @@ class End(NamedTuple):
     tokens_in: int | None = None
     tokens_out: int | None = None
     cached: int = 0
-    model: str | None = None
 
 
 def end_of(line: bytes) -> End:
@@ -137,7 +134,6 @@ def end_of(line: bytes) -> End:
         problem = f"invalid_output: {invalid.get('message')}"
     usage = _dict(body.get("usage"))
     before = _dict(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    model = body.get("model")
     return End(
         text,
         finish,
@@ -145,7 +141,6 @@ def end_of(line: bytes) -> End:
         _number(usage.get("prompt_tokens", usage.get("input_tokens"))),
         _number(usage.get("completion_tokens", usage.get("output_tokens"))),
         _number(before.get("cached_tokens")) or 0,
-        model if isinstance(model, str) else None,
     )
 
 

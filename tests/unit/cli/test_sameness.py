@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from batchrouter.cli.line_file import LocalIndex, index_into
 from batchrouter.cli.sameness import difference, fingerprint
+from batchrouter.cli.source import FileSource
 from batchrouter.domain.duplicates import MemorySpill
 from batchrouter.domain.indexer import Indexer
+from batchrouter.tables import FileBytes
 
 
 def line(custom_id: str, text: str = "hello", url: str = "/v1/chat/completions", **more: object) -> str:
@@ -30,7 +32,7 @@ def compare(tmp_path: Path, before: str, now: str) -> str | None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(now.encode())
     with io.BytesIO() as file:
-        found = difference(index_of(before), index_into(source, file, MemorySpill(), 1 << 20), source)
+        found = difference(index_of(before), index_into([now.encode()], file, MemorySpill(), 1 << 20), FileSource(FileBytes(source)))
     assert (found is None) == (fingerprint(index_of(before)) == fingerprint(index_of(now)))
     return found
 
@@ -79,5 +81,5 @@ def test_two_inputs_have_one_fingerprint_exactly_when_nothing_differs(
     before: list[tuple[str, str]], now: list[tuple[str, str]]
 ) -> None:
     old, new = ("\n".join(line(*each) for each in some) for some in (before, now))
-    found = difference(index_of(old), index_of(new), Path("absent"))
+    found = difference(index_of(old), index_of(new), FileSource(FileBytes(Path("absent"))))
     assert (found is None) == (before == now) == (fingerprint(index_of(old)) == fingerprint(index_of(new)))
