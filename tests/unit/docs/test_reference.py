@@ -1,9 +1,13 @@
-"""docs/errors.md and docs/api.md against the code: every code, state, reason and call."""
+"""The reference against the code: what is made from it is as it would be made now, and what is written by hand leaves
+no code, state or reason out."""
 
 from __future__ import annotations
 
+import ast
 import re
 from itertools import product
+
+import pytest
 
 from batchrouter.api.endpoints import ENDPOINTS
 from batchrouter.cli import words
@@ -15,6 +19,8 @@ from batchrouter.domain.outcome import Outcome
 from batchrouter.domain.output_line import gap_line
 from batchrouter.domain.retry import reason_of
 from batchrouter.errors import ConnectFailed, ConnectionLost, ReplyBroken, ReplyTimeout, ReplyTooLarge
+from scripts.make_reference import MADE, made
+from scripts.reference import calls, commands
 from tests.conftest import ROOT
 from tests.unit.docs.pages import DOCS, table, text
 
@@ -51,11 +57,24 @@ def test_every_code_of_an_error_line_is_told() -> None:
     assert told == found
 
 
-def test_every_code_of_the_api_is_told() -> None:
-    """Whatever an `ApiError` can carry."""
-    told = codes([row[1] for row in table(ERRORS, "status")])
-    source = [text(path) for folder in ("api", "service") for path in (SOURCE / folder).glob("*.py")]
-    assert told == {code for each in source for code in re.findall(r'code="(\w+)"', each)}
+def api_errors() -> set[tuple[str, str]]:
+    """(status, code) of every `ApiError` that is made; a dash where it has no code."""
+    found = set()
+    for folder in ("api", "service"):
+        for path in (SOURCE / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(text(path))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiError":
+                    code = next((each.value for each in node.keywords if each.arg == "code"), ast.Constant("–"))
+                    found.add((ast.unparse(node.args[0]), ast.unparse(code).strip("'")))
+    return found
+
+
+def test_every_error_of_the_api_is_told_with_its_status() -> None:
+    """Whatever an `ApiError` can carry. A status or code that is no constant there is told by the words around it."""
+    told = {(row[0], code) for row in table(ERRORS, "status") for code in re.findall(r"[\w–]+", row[1])}
+    constant = {(status, code) for status, code in api_errors() if status.isdigit() and re.fullmatch(r"\w+|–", code)}
+    assert {code for _, code in told} == {code for _, code in api_errors() if re.fullmatch(r"\w+|–", code)}
+    assert constant - told == set()
 
 
 def test_every_state_and_reason_of_a_lane_is_told() -> None:
@@ -83,11 +102,20 @@ def test_every_exit_code_is_told() -> None:
     assert {int(row[0]) for row in table(ERRORS, "code") if row[0].isdigit()} == known
 
 
-def test_every_call_of_the_api_is_told() -> None:
-    """The table of calls is the table that the routes are made from, and the probes that stand beside it."""
-    told = {row[0].strip("`") for row in table(API, "call")} - {"GET /healthz", "GET /readyz"}
-    calls = {f"{each.method} {each.home.value[0]}{each.path}" for each in ENDPOINTS}
-    assert told == {call.replace("{model:path}", "{model}") for call in calls}
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_is_as_the_code_has_it(name: str) -> None:
+    """Calls, settings, commands and metrics, with their types, bounds, defaults and words."""
+    is_now, to_be = made(name)
+    assert is_now == to_be, "run `make reference`, and write what the new rows of its tables mean"
+
+
+def test_what_is_made_has_every_call_and_command() -> None:
+    """The makers leave nothing out: what is routed and what can be typed."""
+    page = text(DOCS / "reference" / "api.md")
+    routed = {f"{each.method} {each.home.value[0]}{each.path}".replace(":path}", "}") for each in ENDPOINTS}
+    assert {call for call in routed if f"### `{call}`" not in page} == set()
+    assert {name for name in commands.commands() if f"## `batchrouter {name}`" not in commands.page()} == set()
+    assert len(calls.calls()) == len(routed) + 2  # the two probes
 
 
 def test_every_state_of_a_batch_is_told() -> None:

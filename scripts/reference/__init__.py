@@ -1,0 +1,1 @@
+"""What the documentation lists, made from the code: calls, settings, commands, metrics."""
