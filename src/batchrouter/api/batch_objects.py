@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from batchrouter.api.objects import seconds
-from batchrouter.domain.batch import Batch, LaneShare
+from batchrouter.domain.batch import Batch, BatchError, LaneShare
 from batchrouter.domain.cost import NANO
 from batchrouter.domain.job import Job
 from batchrouter.domain.priority import Priority
@@ -206,9 +206,11 @@ def batch_object(view: BatchView) -> BatchObject:
 def _errors(batch: Batch) -> BatchErrorList | None:
     if not batch.errors:
         return None
-    return BatchErrorList(
-        "list", [BatchErrorObject(error.code, error.message, error.param, error.line) for error in batch.errors]
-    )
+    return BatchErrorList("list", [error_object(error) for error in batch.errors])
+
+
+def error_object(error: BatchError) -> BatchErrorObject:
+    return BatchErrorObject(error.code, error.message, error.param, error.line)
 
 
 def _usage(batch: Batch) -> Usage:

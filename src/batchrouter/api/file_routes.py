@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from batchrouter.api.asking import after_of, descending, limit_of, read_form
+from batchrouter.api.check_objects import check_object
 from batchrouter.api.context import Context
 from batchrouter.api.objects import FileDeleted, FileList, file_object
 from batchrouter.api.quote_objects import estimate_object
@@ -15,6 +16,7 @@ from batchrouter.api.ranges import Unsatisfiable, wanted_span
 from batchrouter.api.replies import json_reply
 from batchrouter.domain.file import File
 from batchrouter.errors import ApiError
+from batchrouter.service import asked
 from batchrouter.service.caller import Caller
 from batchrouter.service.files import LIST_MAX
 
@@ -83,8 +85,19 @@ async def estimate_file(context: Context, request: Request, caller: Caller) -> R
     file = await context.service.files.get(caller, request.path_params["file_id"])
     quote = await context.service.quotes.quote(file)
     if quote is None:
-        raise ApiError(400, f"The file {file.id} is no batch input: upload it with purpose 'batch'.", param="file_id")
+        raise no_batch_input(file)
     return json_reply(estimate_object(file.id, quote))
+
+
+async def check_file(context: Context, request: Request, caller: Caller) -> Response:
+    endpoint = request.query_params.get("endpoint") or None
+    if endpoint is not None:
+        asked.one_of(endpoint, context.service.limits.endpoints, "endpoint")
+    file = await context.service.files.get(caller, request.path_params["file_id"])
+    check = await context.service.checks.check(file, endpoint)
+    if check is None:
+        raise no_batch_input(file)
+    return json_reply(check_object(file.id, check))
 
 
 async def file_content(context: Context, request: Request, caller: Caller) -> Response:
@@ -135,3 +148,7 @@ def base_url(request: Request) -> str:
     """Where the API was asked, up to and including `/v1`, so that URLs in replies work for whoever asked."""
     prefix = "api/v1" if request.url.path.startswith("/api/v1/") else "v1"
     return f"{request.base_url}{prefix}"
+
+
+def no_batch_input(file: File) -> ApiError:
+    return ApiError(400, f"The file {file.id} is no batch input: upload it with purpose 'batch'.", param="file_id")

@@ -19,6 +19,7 @@ from batchrouter.api.objects import (
     model_object,
     tenant_object,
 )
+from batchrouter.api.provider_objects import ProviderList, provider_object
 from batchrouter.api.replies import json_reply
 from batchrouter.domain.tenant import DEFAULT_TENANT, Quotas, Role
 from batchrouter.errors import ApiError
@@ -56,6 +57,10 @@ async def retrieve_caller(context: Context, request: Request, caller: Caller) ->
             version=context.settings.version,
         )
     )
+
+
+async def list_providers(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(ProviderList("list", [provider_object(each) for each in await context.service.providers.all()]))
 
 
 async def create_key(context: Context, request: Request, caller: Caller) -> Response:

@@ -9,9 +9,11 @@ from batchrouter.adapters.prices import ListedPrices
 from batchrouter.adapters.upstream_models import UpstreamModels
 from batchrouter.bootstrap.storage import Storage
 from batchrouter.bootstrap.wires import options_of
-from batchrouter.bootstrap.wiring import price_sources, service_limits, upstreams_of
+from batchrouter.bootstrap.wiring import batch_limits, price_sources, provider_facts, service_limits, upstreams_of
 from batchrouter.config import Config, router_of
 from batchrouter.ports.clock import Chance, Clock
+from batchrouter.service.checks import Checks
+from batchrouter.service.providers import ProviderBook
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.service import Service
 
@@ -32,6 +34,7 @@ class Providers:
 def make_service(storage: Storage, providers: Providers, chance: Chance | None = None) -> Service:
     """People's side."""
     config = providers.config
+    options = partial(options_of, config)
     return Service(
         catalog=storage.catalog,
         calls=storage.people_calls,
@@ -42,12 +45,14 @@ def make_service(storage: Storage, providers: Providers, chance: Chance | None =
         quotes=Quotes(
             storage.blobs,
             providers.router,
-            partial(options_of, config),
+            options,
             providers.prices,
             window_s=max(config.windows_s.values()),
             margin_s=float(config.batches.overtake_margin),
             lanes_max=config.batches.max_lanes,
         ),
+        checks=Checks(storage.blobs, providers.router, options, batch_limits(config)),
+        providers=ProviderBook(provider_facts(config), storage.backlogs, storage.people_calls, storage.clock),
         limits=service_limits(config),
         scratch=storage.scratch,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit, urlunsplit
+
 from batchrouter.adapters.prices import OwnPrice, PriceSource
 from batchrouter.adapters.upstream_models import Upstream
 from batchrouter.config import Config, ProviderConfig, host_of, native_of, pool_of, router_of
@@ -11,12 +13,14 @@ from batchrouter.domain.validation import BatchLimits
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.providers.anthropic.wire import VERSION
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.providers import ProviderFacts
 
 __all__ = [
     "batch_limits",
     "connections_max",
     "engine_settings",
     "price_sources",
+    "provider_facts",
     "router_of",
     "service_limits",
     "upstreams_of",
@@ -60,6 +64,28 @@ def _listing(provider: ProviderConfig) -> Upstream:
 
 def price_sources(config: Config) -> dict[str, PriceSource]:
     return {name: _prices_of(each) for name, each in config.providers.items()}
+
+
+def provider_facts(config: Config) -> tuple[ProviderFacts, ...]:
+    return tuple(
+        ProviderFacts(
+            name=name,
+            type=each.type or "openai",
+            base_url=_shown(pool_of(each)[0].base_url),
+            models=tuple(each.models),
+            default=name == config.default_provider,
+            keyed=any(key.api_key or key.headers for key in pool_of(each)),
+        )
+        for name, each in config.providers.items()
+    )
+
+
+def _shown(url: str | None) -> str | None:
+    """Without what may be secret: a user and password, or a query."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _prices_of(provider: ProviderConfig) -> PriceSource:

@@ -13,7 +13,7 @@ class Backlog:
     """`waiting`: lines that no worker has, of batches in progress, by lane, lanes without any included. `batches`:
     those that are not final, by state. `oldest_ms`: when the oldest of them was made; `oldest_waiting_ms`: when the
     oldest was made that has lines waiting. `workers`: leases that have not lapsed. `jobs`: native ones that have not
-    ended, by state."""
+    ended, by state. `loads`: lines in flight and lines to be tried again, by lane id, as of the workers' last beats."""
 
     waiting: tuple[tuple[Lane, int], ...] = ()
     batches: Mapping[str, int] = field(default_factory=dict)
@@ -21,3 +21,4 @@ class Backlog:
     oldest_waiting_ms: int | None = None
     workers: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict)
+    loads: Mapping[int, tuple[int, int]] = field(default_factory=dict)

@@ -8,10 +8,12 @@ from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.wake import Wake
 from batchrouter.service.batches import Batches
+from batchrouter.service.checks import Checks
 from batchrouter.service.files import Files
 from batchrouter.service.intake import MemoryScratch, ScratchMaker
 from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.providers import ProviderBook
 from batchrouter.service.quotas import RequestQuotas
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.uploads import Uploads
@@ -30,6 +32,8 @@ class Service:
         chance: Chance,
         wake: Wake,
         quotes: Quotes,
+        checks: Checks,
+        providers: ProviderBook,
         limits: ServiceLimits | None = None,
         scratch: ScratchMaker = MemoryScratch,
     ) -> None:
@@ -41,4 +45,6 @@ class Service:
         self.keys = Keys(catalog, calls, clock, chance)
         self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes, self.keys)
         self.quotes = quotes
+        self.checks = checks
+        self.providers = providers
         self.request_quotas = RequestQuotas(catalog, calls, clock)

@@ -24,8 +24,11 @@ from batchrouter.domain.lane_choice import LaneOptions
 from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import Role
+from batchrouter.domain.validation import BatchLimits
 from batchrouter.ports.prices import Prices
+from batchrouter.service.checks import Checks
 from batchrouter.service.limits import ServiceLimits
+from batchrouter.service.providers import ProviderBook, ProviderFacts
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.service import Service
 
@@ -39,6 +42,12 @@ MODELS = (ModelInfo("gpt-4.1-nano", "openai", 1_700_000_000), ModelInfo("Qwen/Qw
 class NoPrices:
     async def cards(self, keys: Sequence[LaneKey]) -> list[RateCard | None]:
         return [None] * len(keys)
+
+
+PROVIDERS = [
+    ProviderFacts(name=name, type="openai", base_url=f"http://{name}/v1", models=(), default=name == "sim", keyed=True)
+    for name in ("sim", "other")
+]
 
 
 class Rig:
@@ -84,6 +93,8 @@ class Rig:
             chance=self.chance,
             wake=self.wake,
             quotes=Quotes(self.blobs, router, lambda provider, model: options, prices or NoPrices()),
+            checks=Checks(self.blobs, router, lambda provider, model: options, BatchLimits()),
+            providers=ProviderBook(PROVIDERS, self.store.backlogs, self._calls, self.clock),
             limits=limits,
         )
 

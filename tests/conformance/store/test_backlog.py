@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from batchrouter.domain.backlog import Backlog
 from batchrouter.domain.lifecycle import BatchEvent
-from tests.conformance.scene import CHEAP, LEASE_MS, SLOW, Scene
+from batchrouter.domain.shard import Load
+from tests.conformance.scene import CHEAP, FAST, LEASE_MS, SLOW, Scene
 
 
 def backlog(scene: Scene) -> Backlog:
@@ -66,3 +67,17 @@ def test_workers_are_those_whose_lease_runs(scene: Scene) -> None:
     assert backlog(scene).workers == 2
     scene.now += 1
     assert backlog(scene).workers == 1
+
+
+def test_what_workers_have_under_way_is_told_by_lane(scene: Scene) -> None:
+    """Over all of them, as of their last beats."""
+    for worker in ("w1", "w2"):
+        scene.worker(worker)
+    scene.running("b1", (2, 2), (FAST, CHEAP))
+    fast = scene.lane_id(FAST)
+    for worker, in_flight in (("w1", 3), ("w2", 4)):
+        load = Load(lane_id=fast, batch_id="b1", in_flight=in_flight, retrying=1)
+        scene.ledger.beat(worker, scene.now, LEASE_MS, [load])
+    assert dict(backlog(scene).loads) == {fast: (7, 2)}
+    scene.ledger.resign("w1")
+    assert dict(backlog(scene).loads) == {fast: (4, 1)}

@@ -22,6 +22,10 @@ class MemoryBacklogs(Part):
         lines: Counter[int] = Counter()
         for group in groups:
             lines[group.lane_id] += group.lines
+        loads: dict[int, tuple[int, int]] = {}
+        for load in (load for worker in state.workers.values() for load in worker.loads):
+            calls, again = loads.get(load.lane_id, (0, 0))
+            loads[load.lane_id] = (calls + load.in_flight, again + load.retrying)
         made_ms = {batch.id: batch.created_ms for batch in live}
         return Backlog(
             waiting=tuple((lane, lines[lane.id]) for lane in state.lanes.values()),
@@ -30,4 +34,5 @@ class MemoryBacklogs(Part):
             oldest_waiting_ms=min((made_ms[group.batch_id] for group in groups), default=None),
             workers=sum(row.lease_until_ms > now_ms for row in state.workers.values()),
             jobs=Counter(row.job.state.value for row in state.jobs.values() if row.open),
+            loads=loads,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.rows import LANE_COLUMNS, lane_of
-from batchrouter.adapters.sql.schema import batches, jobs, lanes, shards, workers
+from batchrouter.adapters.sql.schema import batches, jobs, lanes, loads, shards, workers
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.backlog import Backlog
 from batchrouter.domain.lifecycle import BatchState
@@ -30,6 +30,9 @@ _BATCHES = (
 )
 _JOBS = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.open == sa.true()).group_by(jobs.c.state)
 _WORKERS = sa.select(sa.func.count()).where(workers.c.lease_until_ms > param("now"))
+_LOADS = sa.select(loads.c.lane_id, sa.func.sum(loads.c.in_flight), sa.func.sum(loads.c.retrying)).group_by(
+    loads.c.lane_id
+)
 _LANES = sa.select(*LANE_COLUMNS).order_by(lanes.c.id)
 
 
@@ -42,6 +45,7 @@ class SqlBacklogs(Verbs):
             states = {state: (count, oldest) for state, count, oldest in tx.execute(_BATCHES)}
             under_way = {state: count for state, count in tx.execute(_JOBS)}
             alive = tx.execute(_WORKERS, {"now": now_ms}).scalar_one()
+            loaded = {lane_id: (int(calls), int(again)) for lane_id, calls, again in tx.execute(_LOADS)}
             every = [lane_of(row) for row in tx.execute(_LANES)]
         return Backlog(
             waiting=tuple((lane, waiting.get(lane.id, (0, 0))[0]) for lane in every),
@@ -50,4 +54,5 @@ class SqlBacklogs(Verbs):
             oldest_waiting_ms=min((oldest for lines, oldest in waiting.values() if lines), default=None),
             workers=alive,
             jobs=under_way,
+            loads=loaded,
         )
