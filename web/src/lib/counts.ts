@@ -38,16 +38,18 @@ export function countsOf(batch: Batch): Counts {
     : { total, done, failed, inFlight, retrying, waiting: rest, unfinished: 0 };
 }
 
-/** `next`, unless it is older than what was seen: replies may overtake each other, and no count of ended lines falls. */
-export function newer<T extends Batch>(seen: T | undefined, next: T): T {
+/** `next`, unless it is older than what was seen: replies may overtake each other, and no count of ended lines falls.
+ * Lists tell no lanes: those of a look at the batch itself stay until the next look. */
+export function newer(seen: Batch | undefined, next: Batch): Batch {
   if (seen === undefined || seen.id !== next.id) return next;
   if (isFinal(seen) && !isFinal(next)) return seen;
   const [was, is] = [seen.request_counts, next.request_counts];
-  if (is.completed >= was.completed && is.failed >= was.failed && is.total >= was.total) return next;
   const request_counts = {
     total: Math.max(was.total, is.total),
     completed: Math.max(was.completed, is.completed),
     failed: Math.max(was.failed, is.failed),
   };
-  return { ...next, request_counts };
+  const { lanes = seen.batchrouter?.lanes, jobs = seen.batchrouter?.jobs } = next.batchrouter ?? {};
+  const batchrouter = { ...next.batchrouter, ...(lanes && { lanes }), ...(jobs && { jobs }) };
+  return { ...next, request_counts, batchrouter };
 }

@@ -65,3 +65,27 @@ export function etaOf(samples: readonly Sample[], remaining: number, startedAt: 
   if (rates.length === 0) return null;
   return { low: remaining / Math.max(...rates), high: remaining / Math.min(...rates) };
 }
+
+/** The samples of the batches that were looked at, the latest `most` of them. */
+export class Paces {
+  readonly #of = new Map<string, Sample[]>();
+  readonly #most: number;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  of(id: string): readonly Sample[] {
+    return this.#of.get(id) ?? [];
+  }
+
+  saw(batch: Batch, at: number) {
+    const samples = withSample(this.of(batch.id), sampleOf(batch, at));
+    this.#of.delete(batch.id);
+    this.#of.set(batch.id, samples);
+    for (const id of this.#of.keys()) {
+      if (this.#of.size <= this.#most) break;
+      this.#of.delete(id);
+    }
+  }
+}
