@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import tempfile
+import weakref
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -59,12 +60,14 @@ class PipedBytes:
     def __init__(self, pipe: BinaryIO, name: str = "standard input") -> None:
         """Reads the pipe to its end."""
         self.name = name
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object
-        shutil.copyfileobj(pipe, self._file, BUFFER_BYTES)
-        self._file.flush()
+        self._fd, path = tempfile.mkstemp()
+        os.unlink(path)
+        weakref.finalize(self, os.close, self._fd)
+        with open(self._fd, "wb", closefd=False) as file:
+            shutil.copyfileobj(pipe, file, BUFFER_BYTES)
 
     def open(self) -> BinaryIO:
-        return io.BufferedReader(_Window(self._file.fileno()), BUFFER_BYTES)
+        return io.BufferedReader(_Window(self._fd), BUFFER_BYTES)
 
 
 class _Window(io.RawIOBase):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
+from batchrouter.errors import InputError
 from batchrouter.tables.answers import AnswerColumns
 from batchrouter.tables.delimited import DelimitedTable
 from batchrouter.tables.forms import Form
@@ -72,7 +73,8 @@ def _write_parquet(table: Table, columns: AnswerColumns, answers: Iterator[tuple
                 waiting, size = [], 0
         if waiting:
             writer.write_table(pa.Table.from_batches(waiting, schema))
-    next(answers, None)  # so that what is left over is told
+    if next(answers, None) is not None:
+        raise InputError(f"there are more answers than {table.name} has rows")
 
 
 def _batches(pa: Any, table: Table, schema: Any) -> Iterator[Any]:
