@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from batchrouter.domain.outcome import Outcome
+from batchrouter.domain.outcome import Outcome, error_mark
 from batchrouter.domain.output_line import error_line, response_line
 from batchrouter.engine.line_call import LineCall
 from batchrouter.errors import LineRefused, TransportError
@@ -47,7 +47,7 @@ def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s
         reply.finish,
         status,
         attempts if attempts < _U16 else _U16,
-        0,
+        0 if reply.code is None else error_mark(reply.code),
         _latency_ms(line, now_s),
         lane_id,
         tokens_in,
@@ -65,7 +65,7 @@ def of_error(line: LineCall, error: TransportError, lane_id: int, now_s: float) 
     why = msgspec.json.encode({"code": code, "message": f"The upstream gave no whole reply: {error}."})
     told = None if line.more is None else line.more.told
     text = error_line(held.batch.prefix, number, line.custom_id, why, told)
-    return text, _failed(line, 0, lane_id, _latency_ms(line, now_s))
+    return text, _failed(line, 0, code, lane_id, _latency_ms(line, now_s))
 
 
 def of_refusal(line: LineCall, refusal: LineRefused, lane_id: int) -> tuple[bytes, Fields]:
@@ -74,7 +74,7 @@ def of_refusal(line: LineCall, refusal: LineRefused, lane_id: int) -> tuple[byte
     told = None if line.more is None else line.more.told
     number, body = held.first_line + line.place, refusal_body(refusal)
     text = response_line(held.batch.prefix, number, line.attempts, line.custom_id, refusal.status, body, None, told)
-    return text, _failed(line, refusal.status, lane_id, 0)
+    return text, _failed(line, refusal.status, refusal.code, lane_id, 0)
 
 
 def refusal_body(refusal: LineRefused) -> bytes:
@@ -94,12 +94,12 @@ def sound_id(request_id: bytes) -> bytes | None:
     return request_id if sound else None
 
 
-def _failed(line: LineCall, status: int, lane_id: int, latency_ms: int) -> Fields:
+def _failed(line: LineCall, status: int, code: str, lane_id: int, latency_ms: int) -> Fields:
     held = line.held
     number, attempts = held.first_line + line.place, min(line.attempts, _U16)
     failed = int(Outcome.FAILED)
     home = (number, held.range_no, held.shard_id, held.epoch)
-    return (*home, failed, 0, status, attempts, 0, latency_ms, lane_id, 0, 0, 0, 0)
+    return (*home, failed, 0, status, attempts, error_mark(code), latency_ms, lane_id, 0, 0, 0, 0)
 
 
 def _latency_ms(line: LineCall, now_s: float) -> int:

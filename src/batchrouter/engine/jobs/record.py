@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from batchrouter.domain.outcome import Finish, Outcome
+from batchrouter.domain.outcome import Finish, Outcome, error_mark
 from batchrouter.domain.output_line import extension, response_line
 from batchrouter.domain.tokens import NO_TOKENS, Tokens
 from batchrouter.engine.line_end import Fields, refusal_body, sound_id
@@ -41,17 +41,24 @@ def of_answer(home: Home, outcome: Outcome, custom_id: bytes, answer: Answer) ->
     told = extension(dropped)
     sent_id = None if request_id is None else sound_id(request_id.encode(errors="replace"))
     text = response_line(home.prefix, home.number, 1, custom_id, status, reply.body, sent_id, told)
-    return text, _fields(home, outcome, status, 1, latency_ms, reply.finish, reply.tokens)
+    return text, _fields(home, outcome, status, 1, reply.code, latency_ms, reply.finish, reply.tokens)
 
 
 def of_refusal(home: Home, custom_id: bytes, error: LineRefused) -> tuple[bytes, Fields]:
     """The line ends by our own word, in the form in which its upstream would have refused it."""
     text = response_line(home.prefix, home.number, 0, custom_id, error.status, refusal_body(error), None)
-    return text, _fields(home, Outcome.FAILED, error.status, 0, 0, Finish.NONE, NO_TOKENS)
+    return text, _fields(home, Outcome.FAILED, error.status, 0, error.code, 0, Finish.NONE, NO_TOKENS)
 
 
 def _fields(
-    home: Home, outcome: Outcome, status: int, attempts: int, latency_ms: int, finish: Finish, tokens: Tokens
+    home: Home,
+    outcome: Outcome,
+    status: int,
+    attempts: int,
+    code: str | None,
+    latency_ms: int,
+    finish: Finish,
+    tokens: Tokens,
 ) -> Fields:
     return (
         home.number,
@@ -62,7 +69,7 @@ def _fields(
         finish,
         status,
         attempts,
-        0,
+        error_mark(code),
         min(max(0, latency_ms), _U32),
         home.lane_id,
         *tokens,
