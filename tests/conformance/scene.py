@@ -36,6 +36,7 @@ from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 from batchrouter.ports.results import Results
+from batchrouter.ports.webhooks import WebhookCatalog, WebhookLedger
 
 START_MS = 1_700_000_000_000
 LEASE_MS = 30_000
@@ -58,6 +59,12 @@ class Store(Protocol):
 
     @property
     def backlogs(self) -> Backlogs: ...
+
+    @property
+    def webhooks(self) -> WebhookCatalog: ...
+
+    @property
+    def webhook_ledger(self) -> WebhookLedger: ...
 
     @property
     def results(self) -> Results: ...

@@ -13,10 +13,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from batchrouter.domain.batch import event_id
+from batchrouter.domain.batch import Event, event_id
 from batchrouter.errors import IllegalTransition
 
 EVENTS = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled", "batch.in_progress")
@@ -114,6 +114,18 @@ class Endpoint:
         return (self.secret, self.former_secret)
 
 
+def reconfigured(old: Endpoint, wanted: Endpoint, now_ms: int) -> Endpoint:
+    """A configured endpoint as the configuration has it now. Where anything has changed it is enabled again, for what
+    was wrong may be mended; a secret that is replaced signs on for a while."""
+    told = replace(old, events=wanted.events, description=wanted.description, secret=wanted.secret)
+    if told == old:
+        return old
+    told = replace(told, enabled=True, disabled_reason=None)
+    if told.secret != old.secret:
+        told = replace(told, former_secret=old.secret, former_until_ms=now_ms + FORMER_MS)
+    return told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """`status` None: no reply came. `error`: why it failed, in our words; None: it did not. `took_ms`: to the end of
@@ -145,6 +157,46 @@ class Delivery:
     log: tuple[Attempt, ...]
     created_ms: int
     ended_ms: int | None
+
+
+def first_delivery(endpoint: Endpoint, event: Event) -> Delivery:
+    """An event that the endpoint wants to hear of, due at once."""
+    return Delivery(
+        id=f"wh_{endpoint.id.removeprefix('we_')}_{event.id.removeprefix('evt_')}",
+        endpoint_id=endpoint.id,
+        batch_id=event.batch_id,
+        event_no=event.no,
+        event_ms=event.at_ms,
+        type=event.type,
+        state=DeliveryState.WAITING,
+        attempts=0,
+        since_ms=None,
+        next_ms=event.at_ms,
+        owner=None,
+        log=(),
+        created_ms=event.at_ms,
+        ended_ms=None,
+    )
+
+
+def trial_delivery(endpoint: Endpoint, name: str, now_ms: int) -> Delivery:
+    """Of an event that happened to nobody. `name` makes its id one that no other has."""
+    return Delivery(
+        id=f"wh_{name}",
+        endpoint_id=endpoint.id,
+        batch_id=None,
+        event_no=None,
+        event_ms=now_ms,
+        type=TEST_EVENT,
+        state=DeliveryState.WAITING,
+        attempts=0,
+        since_ms=None,
+        next_ms=now_ms,
+        owner=None,
+        log=(),
+        created_ms=now_ms,
+        ended_ms=None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from batchrouter.domain.settlement import LaneGain
 from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range
 from batchrouter.domain.sharing import Demand
 from batchrouter.domain.tenant import ApiKey, Tenant
+from batchrouter.domain.webhook import Delivery, Endpoint, first_delivery
 from batchrouter.errors import StaleLease, StoreError
 
 P = ParamSpec("P")
@@ -183,6 +184,8 @@ class State:
         self.jobs: dict[str, JobRow] = {}
         self.garbage: dict[str, int] = {}
         self.turns: dict[str, int] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.deliveries: dict[str, Delivery] = {}
         self.shard_homes: dict[int, str] = {}  # shard → batch
 
     # --- batches --------------------------------------------------------------------------------------------------
@@ -199,7 +202,15 @@ class State:
 
     def tell(self, row: BatchRow, now_ms: int) -> None:
         no = len(row.events) + 1
-        row.events.append(Event(batch_id=row.batch.id, no=no, type=f"batch.{row.batch.state}", at_ms=now_ms))
+        event = Event(batch_id=row.batch.id, no=no, type=f"batch.{row.batch.state}", at_ms=now_ms)
+        row.events.append(event)
+        for endpoint in self.endpoints.values():
+            if endpoint.tenant_id == row.batch.tenant_id and endpoint.enabled and event.type in endpoint.events:
+                made = first_delivery(endpoint, event)
+                self.deliveries[made.id] = made
+
+    def drop_deliveries(self, which: Callable[[Delivery], bool]) -> None:
+        self.deliveries = {id: each for id, each in self.deliveries.items() if not which(each)}
 
     def duty_row(self, worker: str, duty: Duty) -> BatchRow:
         """The batch of a duty that is still this worker's; `StaleLease` otherwise."""

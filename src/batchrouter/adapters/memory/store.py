@@ -15,11 +15,13 @@ from batchrouter.adapters.memory.quotas import TenantQuotas
 from batchrouter.adapters.memory.results import MemoryResults
 from batchrouter.adapters.memory.shards import Shards
 from batchrouter.adapters.memory.state import State
+from batchrouter.adapters.memory.webhooks import MemoryWebhookCatalog, MemoryWebhookLedger
 from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 from batchrouter.ports.results import Results
+from batchrouter.ports.webhooks import WebhookCatalog, WebhookLedger
 
 
 class MemoryCatalog(Keys, TenantQuotas, Files, Uploads, Batches):
@@ -44,6 +46,8 @@ class MemoryStore:
         self.ledger: Ledger = ledger
         self.jobs: JobLedger = ledger
         self.backlogs: Backlogs = MemoryBacklogs(self.state)
+        self.webhooks: WebhookCatalog = MemoryWebhookCatalog(self.state)
+        self.webhook_ledger: WebhookLedger = MemoryWebhookLedger(self.state)
         self.results: Results = MemoryResults(self.state)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql.rows import Row, to_json
 from batchrouter.adapters.sql.schema import batches, events, jobs
 from batchrouter.adapters.sql.verbs import param
+from batchrouter.adapters.sql.webhook_rows import tell_endpoints
 from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, BatchState, batch_step
 
 _ADD_EVENT = events.insert()
@@ -45,3 +46,4 @@ def tell(tx: sa.Connection, batch_seq: int, no: int, state: BatchState, now_ms: 
         _ADD_EVENT,
         {"batch_seq": batch_seq, "no": no, "type": f"batch.{state}", "at_ms": now_ms, "data": to_json({})},
     )
+    tell_endpoints(tx, batch_seq, no, f"batch.{state}", now_ms)

@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql import sqlite
 from batchrouter.adapters.sql.backlog import SqlBacklogs
 from batchrouter.adapters.sql.catalog import SqlCatalog
+from batchrouter.adapters.sql.catalog.webhooks import SqlWebhookCatalog
 from batchrouter.adapters.sql.database import Database
 from batchrouter.adapters.sql.installation import Installation
 from batchrouter.adapters.sql.ledger import SqlLedger
+from batchrouter.adapters.sql.ledger.webhooks import SqlWebhookLedger
 from batchrouter.adapters.sql.migrate import bring_to_head
 from batchrouter.adapters.sql.postgres import PostgresDatabase
 from batchrouter.adapters.sql.results import SqlResults
@@ -21,6 +23,7 @@ from batchrouter.errors import StoreError
 from batchrouter.ports.backlog import Backlogs
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.results import Results
+from batchrouter.ports.webhooks import WebhookCatalog, WebhookLedger
 
 DATABASE = "batchrouter.db"
 
@@ -34,6 +37,8 @@ class SqlStore:
         self.ledger = SqlLedger(database)
         self.jobs: JobLedger = self.ledger
         self.backlogs: Backlogs = SqlBacklogs(database)
+        self.webhooks: WebhookCatalog = SqlWebhookCatalog(database)
+        self.webhook_ledger: WebhookLedger = SqlWebhookLedger(database)
         self.results: Results = SqlResults(database)
         self.installation = Installation(database)
 
