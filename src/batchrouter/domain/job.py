@@ -53,7 +53,8 @@ class Job:
 class JobDuty:
     """A job that needs a step, taken by one worker under `duty_epoch`, with what the step must know of its batch.
 
-    `pending` counts the batch's lines that are not settled, in whatever lane.
+    `pending` counts the batch's lines that are not settled, in whatever lane. `paused`: a person wants nothing more of
+    the batch sent; what the provider has goes on.
     """
 
     job: Job
@@ -68,6 +69,7 @@ class JobDuty:
     pending: int
     input_blob_key: str
     input_index_key: str
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

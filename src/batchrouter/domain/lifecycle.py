@@ -65,6 +65,10 @@ BATCH: dict[BatchState, dict[BatchEvent, BatchState]] = {
 BATCH_FINAL = frozenset(state for state, moves in BATCH.items() if not moves)
 BATCH_ENDING = BATCH_FINAL | {BatchState.FINALIZING, BatchState.CANCELLING}
 """No more lines are sent."""
+BATCH_PAUSABLE = frozenset({BatchState.VALIDATING, BatchState.IN_PROGRESS})
+"""A person may pause it: it keeps its state, and nothing of it is sent until it is resumed."""
+PAUSED_BY_USER = "paused_by_user"
+"""Why the lines of such a batch wait."""
 
 FINISH: dict[BatchEvent, BatchEvent] = {
     BatchEvent.COMPLETE: BatchEvent.FINISH_COMPLETED,

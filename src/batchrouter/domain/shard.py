@@ -262,10 +262,12 @@ class Fold:
 class Outlook:
     """What there is to do for a worker at this moment. `waiting` as `Ledger.waiting` tells it; `duties`, `jobs` and
     `folds`: whether `take_duties`, `take_jobs` and `take_folds` would find something. `quotas`: how many calls each
-    tenant may have in flight, of those that have such a quota."""
+    tenant may have in flight, of those that have such a quota. `paused`: batches that a person has paused and of which
+    the worker has shards."""
 
     waiting: tuple[WaitingGroup, ...] = ()
     duties: bool = False
     jobs: bool = False
     folds: bool = False
     quotas: Mapping[str, int] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()

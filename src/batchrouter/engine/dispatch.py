@@ -17,6 +17,7 @@ from batchrouter.domain.shard import Claim, Load, Settled, WaitingGroup
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.fault import told
+from batchrouter.engine.halts import Halts
 from batchrouter.engine.held import BatchRun
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.lane_runner import LOAD_AGAIN_S, LaneRunner
@@ -86,6 +87,10 @@ class Dispatcher:
         self._drained = drained
         self._budget = Budget(settings.budget_bytes)
         self._inputs = Inputs(blobs)
+        self._batches: dict[str, BatchRun] = {}
+        self.halts = Halts(
+            self._batches, lambda: self.lanes.values(), lambda: self.journal, lambda: self._mover, self._let_go
+        )
         self.journal = Journal(
             ledger,
             calls,
@@ -96,7 +101,7 @@ class Dispatcher:
             settings,
             worker,
             on_settled=self._on_settled,
-            on_stuck=self._on_stuck,
+            on_stuck=self.halts.on_stuck,
             meters=traffic.meters,
         )
         self.strays = Strays(ledger, calls, worker)
@@ -104,7 +109,6 @@ class Dispatcher:
         self._mover = Mover(ledger, calls, clock, self.journal, worker, self._on_moved)
         self.sharing = Sharing(worker, clock, lambda: self.lanes.values(), spendings, alone=settings.alone)
         self.lanes = Runners(ledger, calls, self.sharing, clock, upstreams, self._make, hungry)
-        self._batches: dict[str, BatchRun] = {}
         self._unloaded: list[tuple[int, int]] = []
         self._set_aside: dict[str, float] = {}
         self._waiting: dict[tuple[int, str], WaitingGroup] = {}
@@ -315,15 +319,9 @@ class Dispatcher:
             self._drained()
         self.pump_all()
 
-    def _on_stuck(self, batch_id: str, stuck: bool) -> None:
-        batch = self._batches.get(batch_id)
-        if batch is not None:
-            batch.stuck = stuck
-            for runner in self.lanes.values():
-                if stuck:
-                    runner.hold_back(batch_id)
-                else:
-                    runner.pump()
+    def _let_go(self, batch_id: str) -> None:
+        self.drop(batch_id)
+        self.strays.doubt()
 
     def _on_moved(self, batch: BatchRun) -> None:
         if self._batches.get(batch.id) is batch and self._has_none_of(batch):

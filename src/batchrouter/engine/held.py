@@ -30,7 +30,8 @@ class BatchRun:
     `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
     round of claims. `deadline_s` is monotonic. `part` is its weight within its tenant. `dropped`: the batch is closing;
     whoever still waits for something of it must let go. `spend` is there for a batch with a limit. `stuck`: what is
-    finished of it cannot be written, so that nothing more of it is sent. `shards` were claimed since the batch is here.
+    finished of it cannot be written, so that nothing more of it is sent; `paused`: a person wants that. `shards` were
+    claimed since the batch is here.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class BatchRun:
         "input_keys",
         "open",
         "part",
+        "paused",
         "prefix",
         "priority",
         "shards",
@@ -72,7 +74,12 @@ class BatchRun:
         self.dropped = False
         self.spend = spend
         self.stuck = False
+        self.paused = False
         self.shards: set[int] = set()
+
+    @property
+    def halted(self) -> bool:
+        return self.stuck or self.paused
 
 
 class Way(NamedTuple):
@@ -87,7 +94,8 @@ class Way(NamedTuple):
 class Share:
     """One batch in one lane. `aside` has lines that wait for something else than room: while `short`, for others of
     the batch in flight to leave some of its money; while `first.paused`, for one of them to be answered; while the
-    batch is `stuck`, for its finished ones to be written; while `crowded`, for others of the tenant to end.
+    batch is `halted`, for its finished ones to be written, or a person; while `crowded`, for others of the tenant to
+    end.
 
     `leads_on`: the lane's lines of this batch have another lane to go to.
     """
@@ -105,7 +113,7 @@ class Share:
 
     @property
     def held_back(self) -> bool:
-        return self.short or self.crowded or self.first.paused or self.batch.stuck
+        return self.short or self.crowded or self.first.paused or self.batch.halted
 
 
 class Held:

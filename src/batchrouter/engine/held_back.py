@@ -1,5 +1,5 @@
 """Batches of one lane whose lines wait for something else than room: for money, for one of them to be answered, or for
-other calls of their tenant to end.
+other calls of their tenant to end; or for a person, who has paused them.
 
 Their lines are kept apart from the lane's queue, so that the other batches' go by, and are let in again a few at a
 time: one at growing intervals while the batch's first lines all failed; a few whenever a call left money over, and all
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from batchrouter.domain.lifecycle import PAUSED_BY_USER
 from batchrouter.engine.held import Share
 from batchrouter.engine.loader import Loader
 
@@ -58,7 +59,7 @@ class HeldBack:
     def _places(self, share: Share, room: int) -> int:
         """How many lines of it its tenant's quota has room for, if it is this lane's turn."""
         tenant, lane_id = share.batch.tenant, self._lane_id
-        if room <= 0 or not share.aside:
+        if room <= 0 or not share.aside or share.batch.halted:
             tenant.leave(lane_id)
             return 0
         tenant.wait(lane_id, self._pump_soon)
@@ -73,10 +74,12 @@ class HeldBack:
 
     def pauses(self) -> dict[str, tuple[str, float | None]]:
         """(reason, when a line is tried next, if that is known) of batches that wait though their lane does not: their
-        first lines all failed, or their tenant has as many calls in flight as it may."""
+        first lines all failed, their tenant has as many calls in flight as it may, or a person has paused them."""
         told: dict[str, tuple[str, float | None]] = {}
         for batch_id, share in self._shares.items():
-            if share.first.paused:
+            if share.batch.paused:
+                told[batch_id] = (PAUSED_BY_USER, None)
+            elif share.first.paused:
                 told[batch_id] = (share.first.reason, share.first.next_s)
             elif share.crowded and share.aside:
                 told[batch_id] = (TENANT_QUOTA, None)
@@ -84,7 +87,7 @@ class HeldBack:
 
     def next_s(self) -> float | None:
         """When a line of a paused batch is tried next."""
-        paused = (each for each in self._shares.values() if each.first.paused and each.aside and not each.batch.stuck)
+        paused = (each for each in self._shares.values() if each.first.paused and each.aside and not each.batch.halted)
         return min((each.first.next_s for each in paused), default=None)
 
     def drop(self, batch_id: str) -> None:
@@ -97,7 +100,7 @@ class HeldBack:
 
     def _count(self, share: Share, now_s: float) -> int:
         """How many lines of it go back into the queue."""
-        if not share.aside or share.batch.stuck:
+        if not share.aside or share.batch.halted:
             return 0
         if share.first.paused:
             return int(share.first.may_try(now_s))

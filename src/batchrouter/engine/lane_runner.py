@@ -179,6 +179,9 @@ class LaneRunner:
             least = max(least, min(most, share))
         return least - at_hand
 
+    def in_flight_of(self, batch_id: str) -> int:
+        return sum(line.held.batch.id == batch_id for line in self._flying)
+
     def loads(self) -> dict[str, tuple[int, int]]:
         """(in flight, retrying) by batch."""
         loads: dict[str, tuple[int, int]] = {}
@@ -202,7 +205,7 @@ class LaneRunner:
         return self._held_back.holds(batch_id)
 
     def hold_back(self, batch_id: str) -> None:
-        """The batch is stuck: what is at hand of it is put apart, until a `pump` finds that it no longer is."""
+        """The batch is halted: what is at hand of it is put apart, until a `pump` finds that it no longer is."""
         share = self._shares.get(batch_id)
         if share is not None:
             self._held_back.hold(share)
@@ -222,6 +225,8 @@ class LaneRunner:
         if share is None:
             share = self._shares[batch.id] = Share(batch, self._pause_after)
         await self.loader.accept(claim, share)
+        if share.held_back:
+            self._held_back.hold(share)
         self._leaving.soon()
 
     def drop(self, batch_id: str) -> None:

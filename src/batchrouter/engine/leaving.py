@@ -67,6 +67,8 @@ class Leaving:
         for_long = self._stuck_s is not None and now_s - self._stuck_s >= GIVE_UP_S
         gives_up = not self._pool.open and self._pool.gives_up(now_s)
         for share in shares:
+            if share.batch.paused:
+                continue
             due = self._due(share.batch, now_s)
             if self._full_price is not None and due is not Overtaking.NOT_YET:
                 self._overtake(share, self._full_price, calls_too=due is Overtaking.FORCE)

@@ -142,6 +142,10 @@ class Loader:
                 if not held.batch.dropped:
                     loaded.unread.append((held, place))
                 continue
+            if held.batch.halted:  # since it was taken from the queue
+                self.give(reserved)
+                held.share.aside.append((held, place))
+                continue
             custom_id, body, more = b"null", b"", None
             fault: Exception | None = None
             try:

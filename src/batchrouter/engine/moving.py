@@ -47,6 +47,7 @@ class Mover:
         self._on_moved = on_moved
         self._leaving: dict[BatchRun, dict[tuple[Held, LaneKey], int]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._moving: BatchRun | None = None
         self._stopping = False
 
     def move(self, held: Held, place: int, lane: LaneKey) -> None:
@@ -55,6 +56,10 @@ class Mover:
         leaving[held, lane] = leaving.get((held, lane), 0) | 1 << place
         if self._task is None and not self._stopping:
             self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def moves(self, batch: BatchRun) -> bool:
+        """Whether lines of it are on their way."""
+        return batch is self._moving or batch in self._leaving
 
     def drop(self, batch: BatchRun) -> None:
         self._leaving.pop(batch, None)
@@ -82,6 +87,7 @@ class Mover:
 
     async def _move(self, batch: BatchRun, leaving: dict[tuple[Held, LaneKey], int]) -> None:
         epochs: dict[int, int] = {}
+        self._moving = batch
         try:
             await self._journal.hold(batch.id)
             moves = [
@@ -94,6 +100,7 @@ class Mover:
             for (held, _), epoch in zip(leaving, told_epochs, strict=True):
                 held.epoch = epochs[held.shard_id] = epoch
         finally:
+            self._moving = None
             self._journal.go_on(batch.id, epochs)
         batch.open -= sum(places.bit_count() for places in leaving.values())
         self._on_moved(batch)

@@ -252,6 +252,7 @@ class Worker:
             (self._fold_now, outlook.folds),
         )
         self.dispatcher.sharing.hear_quotas(outlook.quotas)
+        self.dispatcher.halts.hear_paused(outlook.paused)
         self._waiting = outlook.waiting
         self._claim_now.set()  # also where nothing waits, which lanes should know
         for hint, wanted in wants:

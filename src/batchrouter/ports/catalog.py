@@ -164,6 +164,12 @@ class Catalog(Protocol):
         """Set `cancelling` where the table allows it; else nothing changes. Returns the batch as it is now."""
         ...
 
+    def pause_batch(self, tenant_id: str, batch_id: str, now_ms: int, *, paused: bool) -> Batch | None:
+        """Nothing more of it is to be sent, or it goes on, with an event (`batch.paused`, `batch.resumed`) and its
+        jobs due. Nothing changes where it is so already, or where the batch is neither `validating` nor `in_progress`;
+        a batch that begins to close is no longer paused. Returns the batch as it is now."""
+        ...
+
     def lane_shares(self, batch_id: str) -> list[LaneShare]:
         """By lane; empty before planning."""
         ...

@@ -15,8 +15,8 @@ class JobLedger(Protocol):
     def intend(self, worker: str, job: Job, shards: Sequence[tuple[int, int]], now_ms: int) -> bool:
         """Write a new job down and hand it these (shard, epoch) pairs, which the worker holds: their owner is the job
         from here on, under a raised epoch that stands until the job ends. No lapsed worker and no restart frees them.
-        False: the batch is no longer `in_progress`; the shards are left as they were. Raises `StaleLease` when one of
-        them is not the worker's, or not of the job's batch and lane; `StoreError` for a job that exists."""
+        False: the batch is no longer `in_progress`, or is paused; the shards are left as they were. Raises `StaleLease`
+        when one of them is not the worker's, or not of the job's batch and lane; `StoreError` for a job that exists."""
         ...
 
     def take_jobs(self, worker: str, now_ms: int, limit: int, apart: Collection[str] = ()) -> list[JobDuty]:

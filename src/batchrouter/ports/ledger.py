@@ -105,13 +105,14 @@ class Ledger(Protocol):
     # --- shards ---------------------------------------------------------------------------------------------------
 
     def waiting(self, now_ms: int) -> list[WaitingGroup]:
-        """Open shards without an owner, of batches `in_progress`, grouped by lane and batch; lanes of every mode."""
+        """Open shards without an owner, of batches `in_progress` that are not paused, grouped by lane and batch; lanes
+        of every mode."""
         ...
 
     def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
         """Take up to `count` free shards of that batch in that lane, lowest range first, each under a raised epoch.
-        Shards with nothing pending are closed on the way and not told. Raises `StaleLease` if the worker's own lease
-        has lapsed."""
+        Shards with nothing pending are closed on the way and not told. None of a paused batch. Raises
+        `StaleLease` if the worker's own lease has lapsed."""
         ...
 
     def held(self, worker: str) -> list[Claim]:

@@ -11,7 +11,7 @@ from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.cost import nano_of
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
-from batchrouter.domain.lifecycle import BATCH_FINAL, BatchState
+from batchrouter.domain.lifecycle import BATCH_FINAL, PAUSED_BY_USER, BatchState
 from batchrouter.domain.priority import BY_WORD, Priority
 from batchrouter.domain.shard import LaneMode
 from batchrouter.errors import ApiError, QuotaExceeded
@@ -212,7 +212,8 @@ def _priority(metadata: Mapping[str, str] | None) -> Priority:
 def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
     """The shares without what contradicts the batch: what workers wrote down of their calls may be a second old.
 
-    A final batch has no lines left, and no reason to wait. Of another, no more lines wait, are in flight or are to be
+    A final batch has no lines left, and no reason to wait; a paused one waits for a person, whatever its lanes do. Of
+    another, no more lines wait, are in flight or are to be
     tried again than are not done; too many are only told where nothing waits, since the store makes good the rest.
     """
     if batch.state in BATCH_FINAL:
@@ -231,6 +232,8 @@ def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
             retrying = max(0, share.retrying - max(0, too_many))
             too_many -= share.retrying - retrying
             share = replace(share, in_flight=in_flight, retrying=retrying)
+        if batch.paused_ms is not None and share.waiting + share.retrying:
+            share = replace(share, state=LaneState.PAUSED.value, reason=PAUSED_BY_USER, until_ms=None)
         told.append(share)
     return told
 

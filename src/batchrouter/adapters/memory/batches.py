@@ -11,7 +11,7 @@ from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
-from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.lifecycle import BATCH_PAUSABLE, BatchEvent, BatchState
 from batchrouter.domain.settlement import NO_GAIN
 from batchrouter.errors import IllegalTransition, StoreError
 from batchrouter.ports.catalog import Created, Page
@@ -61,6 +61,17 @@ class Batches(Part):
             return None
         with suppress(IllegalTransition):  # it had begun to close, or had ended: that stands
             self._state.enter(row, BatchEvent.CANCEL, now_ms, closing=BatchEvent.CANCEL)
+        return row.told()
+
+    @atomic
+    def pause_batch(self, tenant_id: str, batch_id: str, now_ms: int, *, paused: bool) -> Batch | None:
+        row = self._batch_row(tenant_id, batch_id)
+        if row is None:
+            return None
+        if row.batch.state in BATCH_PAUSABLE and (row.batch.paused_ms is not None) is not paused:
+            row.batch = replace(row.batch, paused_ms=now_ms if paused else None)
+            self._state.tell(row, "paused" if paused else "resumed", now_ms)
+            self._state.call_jobs(row, now_ms)
         return row.told()
 
     @atomic
@@ -169,7 +180,7 @@ class Batches(Part):
             row.input_index_key = source.file.index_key
             row.input_bytes = source.file.bytes
         state.batches[new.id] = row
-        state.tell(row, now_ms)
+        state.tell(row, batch.state, now_ms)
         return row
 
     def _batch_row(self, tenant_id: str, batch_id: str) -> BatchRow | None:

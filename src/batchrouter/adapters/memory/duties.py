@@ -48,6 +48,12 @@ class Duties(Part):
                 for tenant in self._state.tenants.values()
                 if tenant.quotas.max_in_flight is not None
             },
+            paused=frozenset(
+                row.batch.id
+                for row in rows
+                if row.batch.paused_ms is not None
+                and any(shard.open and shard.owner == worker for shard in row.shards.values())
+            ),
         )
 
     @atomic

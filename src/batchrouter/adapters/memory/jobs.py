@@ -22,7 +22,7 @@ class Jobs(Part):
     @atomic
     def intend(self, worker: str, job: Job, shards: Sequence[tuple[int, int]], now_ms: int) -> bool:
         row = self._state.batches.get(job.batch_id)
-        if row is None or row.batch.state is not BatchState.IN_PROGRESS:
+        if row is None or not row.sends:
             return False
         handed = []
         for shard_id, epoch in shards:
@@ -149,6 +149,7 @@ class Jobs(Part):
             pending=batch.batch.total - batch.done,
             input_blob_key=batch.input_blob_key or "",
             input_index_key=batch.input_index_key or "",
+            paused=batch.batch.paused_ms is not None,
         )
 
 

@@ -25,7 +25,7 @@ class Shards(Part):
     def claim(self, worker: str, lane_id: int, batch_id: str, count: int, now_ms: int) -> list[Claim]:
         self._state.require_lease(worker, now_ms)
         row = self._state.batches.get(batch_id)
-        if row is None or row.batch.state is not BatchState.IN_PROGRESS:
+        if row is None or not row.sends:
             return []
         claims: list[Claim] = []
         for shard in row.shard_rows():
@@ -166,7 +166,7 @@ class Shards(Part):
 def waiting_groups(state: State) -> list[WaitingGroup]:
     groups = []
     for row in state.batches.values():
-        if row.batch.state is not BatchState.IN_PROGRESS:
+        if not row.sends:
             continue
         by_lane: dict[int, list[ShardRow]] = {}
         for shard in row.shards.values():

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from batchrouter.domain.batch import Batch, Event, NewBatch
 from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPart
 from batchrouter.domain.job import Job
-from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, JobState, batch_step
+from batchrouter.domain.lifecycle import BATCH_ENDING, BATCH_FINAL, BatchEvent, BatchState, JobState, batch_step
 from batchrouter.domain.settlement import LaneGain
 from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range
 from batchrouter.domain.sharing import Demand
@@ -124,6 +124,11 @@ class BatchRow:
         return self.batch.state in BATCH_FINAL
 
     @property
+    def sends(self) -> bool:
+        """Whether lines of it may be sent."""
+        return self.batch.state is BatchState.IN_PROGRESS and self.batch.paused_ms is None
+
+    @property
     def drained(self) -> bool:
         return self.planned and self.done == self.batch.total
 
@@ -195,14 +200,20 @@ class State:
         anything is changed."""
         after = batch_step(row.batch.state, event)
         times: dict[str, Any] = {f"{after}_ms": now_ms}
+        if after in BATCH_ENDING:
+            times["paused_ms"] = None
         row.batch = replace(row.batch, state=after, **times, **changes)
-        self.tell(row, now_ms)
+        self.tell(row, after, now_ms)
+        self.call_jobs(row, now_ms)
+
+    def call_jobs(self, row: BatchRow, now_ms: int) -> None:
+        """The batch's jobs are due at once."""
         for each in self.open_jobs(row.batch.id):
             each.job = replace(each.job, next_ms=min(each.job.next_ms, now_ms))
 
-    def tell(self, row: BatchRow, now_ms: int) -> None:
+    def tell(self, row: BatchRow, what: str, now_ms: int) -> None:
         no = len(row.events) + 1
-        event = Event(batch_id=row.batch.id, no=no, type=f"batch.{row.batch.state}", at_ms=now_ms)
+        event = Event(batch_id=row.batch.id, no=no, type=f"batch.{what}", at_ms=now_ms)
         row.events.append(event)
         for endpoint in self.endpoints.values():
             if endpoint.tenant_id == row.batch.tenant_id and endpoint.enabled and event.type in endpoint.events:

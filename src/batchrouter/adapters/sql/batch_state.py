@@ -10,7 +10,7 @@ from batchrouter.adapters.sql.rows import Row, to_json
 from batchrouter.adapters.sql.schema import batches, events, jobs
 from batchrouter.adapters.sql.verbs import param
 from batchrouter.adapters.sql.webhook_rows import tell_endpoints
-from batchrouter.domain.lifecycle import BATCH_FINAL, BatchEvent, BatchState, batch_step
+from batchrouter.domain.lifecycle import BATCH_ENDING, BATCH_FINAL, BatchEvent, BatchState, batch_step
 
 _ADD_EVENT = events.insert()
 _CALL_JOBS = (
@@ -32,18 +32,24 @@ def enter(tx: sa.Connection, batch: Row, event: BatchEvent, now_ms: int, **chang
             f"{after}_ms": now_ms,
             "live": after not in BATCH_FINAL,
             "next_event": batch.next_event + 1,
+            **({"paused_ms": None} if after in BATCH_ENDING else {}),
             **changes,
         },
     )
     tell(tx, batch.seq, batch.next_event, after, now_ms)
     if before is not BatchState.VALIDATING:  # else it has no jobs yet
-        tx.execute(_CALL_JOBS, {"batch": batch.seq, "now": now_ms})
+        call_jobs(tx, batch.seq, now_ms)
     return after
 
 
-def tell(tx: sa.Connection, batch_seq: int, no: int, state: BatchState, now_ms: int) -> None:
+def call_jobs(tx: sa.Connection, batch_seq: int, now_ms: int) -> None:
+    """The batch's jobs are due at once."""
+    tx.execute(_CALL_JOBS, {"batch": batch_seq, "now": now_ms})
+
+
+def tell(tx: sa.Connection, batch_seq: int, no: int, what: str, now_ms: int) -> None:
     tx.execute(
         _ADD_EVENT,
-        {"batch_seq": batch_seq, "no": no, "type": f"batch.{state}", "at_ms": now_ms, "data": to_json({})},
+        {"batch_seq": batch_seq, "no": no, "type": f"batch.{what}", "at_ms": now_ms, "data": to_json({})},
     )
-    tell_endpoints(tx, batch_seq, no, f"batch.{state}", now_ms)
+    tell_endpoints(tx, batch_seq, no, f"batch.{what}", now_ms)

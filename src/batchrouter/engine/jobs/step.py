@@ -66,11 +66,12 @@ class Step:
         return self.native.setup.api
 
     def due(self, now_ms: int) -> Overtaking:
-        return self.times.due(now_ms) if self.running else Overtaking.NOT_YET
+        """Nothing is overtaken while a person has paused the batch: it would be sent."""
+        return self.times.due(now_ms) if self.running and not self.duty.paused else Overtaking.NOT_YET
 
     def wanted(self, now_ms: int) -> bool:
         """Whether the batch still wants the job to run."""
-        return self.running and self.times.due(now_ms) is Overtaking.NOT_YET
+        return self.running and self.due(now_ms) is Overtaking.NOT_YET
 
     @property
     def why_unwanted(self) -> Why:

@@ -109,8 +109,8 @@ class Stepper:
             await self._moves.end_to(duty, realtime, reason(Why.REFUSED, "the batch API is not configured"))
             return
         times = overtake_times(duty.deadline_ms, duty.pending, options.rate, self._margin_s)
-        if times.due(now_ms) is Overtaking.FORCE:
+        if times.due(now_ms) is Overtaking.FORCE and not duty.paused:
             await self._moves.overtake(duty, realtime)
-        else:
+        elif not duty.paused:
             next_ms = min(next_ms, times.force_ms)
         await self._moves.note(duty, None, JobNote(next_ms=next_ms))

@@ -22,6 +22,8 @@ from batchrouter.ports.native import JobDraft
 
 log = logging.getLogger(__name__)
 
+PAUSED_S = 600.0
+"""A look at a job that waits for a person: whoever resumes its batch makes it due."""
 PROBED_S = 10.0
 """How long a job waits for the probe of its lane: that may be an upload of minutes."""
 
@@ -36,7 +38,10 @@ class Submitter:
         self._may_send = may_send
 
     async def submit(self, step: Step) -> None:
-        """Raises `NotNow` when this worker may make none now."""
+        """Raises `NotNow` when this worker may make none now. Nothing is made while a person has paused the batch."""
+        if step.duty.paused:
+            await self._moves.note(step.duty, None, self._moves.later(step, PAUSED_S))
+            return
         health = step.native.health
         now_s = self._tools.clock.mono_s()
         if not health.may_send(now_s):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 import sqlalchemy as sa
 
-from batchrouter.adapters.sql.batch_state import enter, tell
+from batchrouter.adapters.sql.batch_state import call_jobs, enter, tell
 from batchrouter.adapters.sql.catalog.batch_conditions import conditions
 from batchrouter.adapters.sql.catalog.files import FILE
 from batchrouter.adapters.sql.catalog.quotas import require_room_for_batch
@@ -19,7 +19,7 @@ from batchrouter.domain.batch import Batch, Event, LaneShare, NewBatch
 from batchrouter.domain.batch_filter import EVERY, BatchFilter
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
-from batchrouter.domain.lifecycle import BatchEvent, BatchState
+from batchrouter.domain.lifecycle import BATCH_PAUSABLE, BatchEvent, BatchState
 from batchrouter.domain.tokens import Tokens
 from batchrouter.errors import IllegalTransition
 from batchrouter.ports.catalog import Created, Page
@@ -39,11 +39,12 @@ _LIST = (
 _BEFORE_ALL = 2**62
 
 _LOCKED = (
-    sa.select(batches.c.seq, batches.c.state, batches.c.next_event)
+    sa.select(batches.c.seq, batches.c.state, batches.c.next_event, batches.c.paused_ms)
     .where(batches.c.id == _id, batches.c.tenant_id == _tenant)
     .with_for_update()
 )
 
+_SET_PAUSED = batches.update().where(batches.c.seq == param("batch"))
 _BY_KEY = sa.select(idempotency.c.batch_seq, idempotency.c.body_hash, idempotency.c.at_ms).where(
     idempotency.c.tenant_id == _tenant,
     idempotency.c.route == param("route"),
@@ -156,6 +157,19 @@ class Batches(Verbs):
                 return None
             with suppress(IllegalTransition):  # it had begun to close, or had ended: that stands
                 enter(tx, row, BatchEvent.CANCEL, now_ms, closing=BatchEvent.CANCEL)
+            return batch_of(tx.execute(_BATCH, named).one())
+
+    def pause_batch(self, tenant_id: str, batch_id: str, now_ms: int, *, paused: bool) -> Batch | None:
+        with self._db.write() as tx:
+            named = {"id": batch_id, "tenant": tenant_id}
+            row = tx.execute(_LOCKED, named).first()
+            if row is None:
+                return None
+            if row.state in BATCH_PAUSABLE and (row.paused_ms is not None) is not paused:
+                changes = {"paused_ms": now_ms if paused else None, "next_event": row.next_event + 1}
+                tx.execute(_SET_PAUSED, {"batch": row.seq, **changes})
+                tell(tx, row.seq, row.next_event, "paused" if paused else "resumed", now_ms)
+                call_jobs(tx, row.seq, now_ms)
             return batch_of(tx.execute(_BATCH, named).one())
 
     def lane_shares(self, batch_id: str) -> list[LaneShare]:

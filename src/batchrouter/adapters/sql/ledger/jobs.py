@@ -29,7 +29,11 @@ _TIMES = {JobEvent.CREATE: "submitted_ms", JobEvent.CANCEL: "cancelling_ms"}
 _NOTED = ("sent_ms", "ext_id", "completed", "failed", "polls", "tries", "reason")
 
 _open = jobs.c.open == sa.true()
-_BATCH = sa.select(batches.c.seq, batches.c.state).where(batches.c.id == param("batch")).with_for_update()
+_BATCH = (
+    sa.select(batches.c.seq, batches.c.state, batches.c.paused_ms)
+    .where(batches.c.id == param("batch"))
+    .with_for_update()
+)
 _HELD = (
     sa.select(shards.c.id, shards.c.pending, shards.c.epoch)
     .where(
@@ -46,7 +50,7 @@ _HAND_OVER = shards.update().where(shards.c.id.in_(many("ids"))).values(owner=pa
 _DUTY_COLUMNS = (
     jobs.c.duty_owner, jobs.c.duty_epoch, jobs.c.seq, batches.c.id.label("batch_id"), batches.c.tenant_id,
     batches.c.state.label("batch_state"), batches.c.closing, batches.c.sealed, batches.c.endpoint, batches.c.expires_ms,
-    batches.c.total, batches.c.done, batches.c.input_blob_key, batches.c.input_index_key,
+    batches.c.total, batches.c.done, batches.c.input_blob_key, batches.c.input_index_key, batches.c.paused_ms,
 )  # fmt: skip
 TO_STEP = (
     _open & (jobs.c.next_ms <= param("now")) & (jobs.c.duty_owner.is_(None) | (jobs.c.duty_owner == param("worker")))
@@ -93,7 +97,7 @@ class Jobs(Verbs):
         exists."""
         with self._db.write() as tx:
             batch = tx.execute(_BATCH, {"batch": job.batch_id}).first()
-            if batch is None or batch.state != BatchState.IN_PROGRESS:
+            if batch is None or batch.state != BatchState.IN_PROGRESS or batch.paused_ms is not None:
                 return False
             pending = _hand_over(tx, batch.seq, worker, job, shards)
             tx.execute(ADD_TO_LANE, lane_change(batch.seq, job.lane_id, 0, pending))
@@ -260,4 +264,5 @@ def _taken(row: Row) -> JobDuty:
         pending=row.total - row.done,
         input_blob_key=row.input_blob_key or "",
         input_index_key=row.input_index_key or "",
+        paused=row.paused_ms is not None,
     )

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql.ledger import duties, folding, jobs
 from batchrouter.adapters.sql.ledger.shards import waiting_groups
-from batchrouter.adapters.sql.schema import batches, tenants
+from batchrouter.adapters.sql.schema import batches, shards, tenants
 from batchrouter.adapters.sql.schema import jobs as job_rows
-from batchrouter.adapters.sql.verbs import Verbs
+from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.shard import Outlook
 
 _OUTLOOK = sa.select(
@@ -18,6 +18,13 @@ _OUTLOOK = sa.select(
 )
 _QUOTAS = sa.select(tenants.c.id, tenants.c.max_in_flight).where(tenants.c.max_in_flight.is_not(None))
 
+_PAUSED = (
+    sa.select(batches.c.id)
+    .distinct()
+    .join(shards, shards.c.batch_seq == batches.c.seq)
+    .where(shards.c.owner == param("worker"), shards.c.open == sa.true(), batches.c.paused_ms.is_not(None))
+)
+
 
 class Outlooks(Verbs):
     def outlook(self, worker: str, now_ms: int, folds_least: int) -> Outlook:
@@ -25,6 +32,12 @@ class Outlooks(Verbs):
             row = tx.execute(_OUTLOOK, {"worker": worker, "now": now_ms, "least": folds_least}).one()
             waiting = tuple(waiting_groups(tx))
             quotas = {tenant_id: most for tenant_id, most in tx.execute(_QUOTAS)}
+            paused = frozenset(tx.execute(_PAUSED, {"worker": worker}).scalars())
         return Outlook(
-            waiting=waiting, duties=bool(row.duties), jobs=bool(row.jobs), folds=bool(row.folds), quotas=quotas
+            waiting=waiting,
+            duties=bool(row.duties),
+            jobs=bool(row.jobs),
+            folds=bool(row.folds),
+            quotas=quotas,
+            paused=paused,
         )

@@ -43,7 +43,7 @@ _WAITING = (
     .select_from(_groups)
     .join(batches, batches.c.seq == _groups.c.batch_seq)
     .outerjoin(tenants, tenants.c.id == batches.c.tenant_id)
-    .where(batches.c.state == BatchState.IN_PROGRESS)
+    .where(batches.c.state == BatchState.IN_PROGRESS, batches.c.paused_ms.is_(None))
     .order_by(_groups.c.batch_seq, _groups.c.lane_id)
 )  # fmt: skip
 
@@ -80,7 +80,9 @@ _LOCK_BATCHES = (
 _BY_ID = _CLAIM.where(shards.c.id.in_(many("ids"))).order_by(shards.c.range_no, shards.c.id)
 _HELD = _CLAIM.where(shards.c.owner == param("worker")).order_by(shards.c.id)
 
-_SEQ = sa.select(batches.c.seq).where(batches.c.id == param("batch"), batches.c.state == BatchState.IN_PROGRESS)
+_SEQ = sa.select(batches.c.seq).where(
+    batches.c.id == param("batch"), batches.c.state == BatchState.IN_PROGRESS, batches.c.paused_ms.is_(None)
+)
 _TAKE = shards.update().where(shards.c.id == param("shard")).values(owner=param("worker"), epoch=shards.c.epoch + 1)
 _SHUT = shards.update().where(shards.c.id == param("shard")).values(owner=None, epoch=shards.c.epoch + 1, open=False)
 _GIVE_BACK = (
