@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from batchrouter.domain.line_index import RECORD_BYTES, IndexColumns, IndexNames, IndexRecord, IndexTotals, IndexView
 from batchrouter.errors import InputError
 from batchrouter.ports.blobs import Blobs
 
 SLICE_RECORDS = 4096
+LONGEST = 2**32 - 1
+"""A line of that length or more; none of them is sound."""
 
 
 class Input:
@@ -59,6 +61,15 @@ class Input:
         if len(data) != count * RECORD_BYTES:
             raise InputError(f"the index {self._index_key} does not have lines {first} to {first + count - 1}")
         return self._view.columns(data)
+
+    async def spans(self, lines: Sequence[int]) -> list[tuple[int, int]]:
+        """(offset, length) of these lines, counted from 0 without the blank ones. Raises `InputError` when the index
+        has fewer, and for one that is longer than it can tell."""
+        places = [self._view.records_span(line, 1) for line in lines]
+        found = [self._view.columns(data) for data in await self._blobs.read_many(self._index_key, places)]
+        if any(not each.offsets or each.lengths[0] == LONGEST for each in found):
+            raise InputError(f"the index {self._index_key} does not have one of the lines {lines[0]} to {lines[-1]}")
+        return [(each.offsets[0], each.lengths[0]) for each in found]
 
     async def lines(self, spans: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of the lines at these (offset, length) places."""

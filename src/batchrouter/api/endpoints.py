@@ -19,6 +19,8 @@ from batchrouter.api import (
     provider_objects,
     quote_objects,
     requests,
+    result_objects,
+    result_routes,
     upload_routes,
 )
 from batchrouter.api.context import Context
@@ -213,6 +215,50 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         handler=batch_routes.retrieve_batch,
         reply=batch_objects.BatchObject,
         errors=(401, 404),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches/{batch_id}/results",
+        name="listResults",
+        words="List the lines that are finished, while the batch runs and ever after: as JSON, as the bare lines of "
+        "its files (`Accept: application/x-ndjson`), or as events (`Accept: text/event-stream`).",
+        handler=result_routes.list_results,
+        query=(
+            Query(
+                "order",
+                "string",
+                "`completion` (default), in which no line is ever missed by who follows `next`, or `input`.",
+            ),
+            _limit(1_000, 100),
+            Query("after", "string", "What `next` of the page before said."),
+            Query(
+                "outcome",
+                "string",
+                "succeeded, failed, expired, cancelled, invalid_output, unfinished (in input order alone), joined by "
+                "commas.",
+            ),
+            Query(
+                "finish_reason",
+                "string",
+                "stop, length, tool_calls, content_filter, other, none, joined by commas.",
+            ),
+            Query("code", "string", "HTTP statuses, or codes of the line's error or of its body's, joined by commas."),
+            Query("custom_id", "string", "Part of the custom_id."),
+            Query("text", "string", "Part of a text in request or answer, in whatever case."),
+            Query("include", "string", "`request`: with the line of the input file."),
+            Query("format", "string", "`json` or `jsonl`, whatever the `Accept` header says."),
+        ),
+        reply=result_objects.LineList,
+        errors=(400, 401, 404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches/{batch_id}/results/{line}",
+        name="retrieveResult",
+        words="Retrieve one line with its request; lines are counted from 0, as they stand in the input file.",
+        handler=result_routes.retrieve_result,
+        reply=result_objects.LineObject,
+        errors=(400, 401, 404, 409),
     ),
     Endpoint(
         method="POST",

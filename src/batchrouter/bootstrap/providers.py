@@ -37,6 +37,7 @@ def make_service(storage: Storage, providers: Providers, chance: Chance | None =
     options = partial(options_of, config)
     return Service(
         catalog=storage.catalog,
+        results=storage.results,
         calls=storage.people_calls,
         blobs=storage.blobs,
         clock=storage.clock,

@@ -6,6 +6,7 @@ from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.clock import Chance, Clock
+from batchrouter.ports.results import Results
 from batchrouter.ports.wake import Wake
 from batchrouter.service.batches import Batches
 from batchrouter.service.checks import Checks
@@ -16,6 +17,7 @@ from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.providers import ProviderBook
 from batchrouter.service.quotas import RequestQuotas
 from batchrouter.service.quotes import Quotes
+from batchrouter.service.results import LineResults
 from batchrouter.service.uploads import Uploads
 
 
@@ -34,6 +36,7 @@ class Service:
         quotes: Quotes,
         checks: Checks,
         providers: ProviderBook,
+        results: Results,
         limits: ServiceLimits | None = None,
         scratch: ScratchMaker = MemoryScratch,
     ) -> None:
@@ -45,6 +48,7 @@ class Service:
         self.keys = Keys(catalog, calls, clock, chance)
         self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes, self.keys)
         self.quotes = quotes
+        self.results = LineResults(results, calls, blobs, clock)
         self.checks = checks
         self.providers = providers
         self.request_quotas = RequestQuotas(catalog, calls, clock)

@@ -87,6 +87,7 @@ class Rig:
         )
         self.service = Service(
             catalog=self.store.catalog,
+            results=self.store.results,
             calls=self._calls,
             blobs=self.blobs,
             clock=self.clock,

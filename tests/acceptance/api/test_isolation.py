@@ -88,6 +88,7 @@ def paths(endpoint: Endpoint, owned: Owned) -> list[str]:
         ("{batch_id}", (owned.batch, owned.waiting)),
         ("{upload_id}", (owned.upload,)),
         ("{model:path}", ("gpt-4.1-nano",)),
+        ("{line}", ("0",)),
     ):
         filled = [path.replace(parameter, id) for path in filled for id in (ids if parameter in path else ("",))]
     assert not any("{" in path for path in filled), f"{endpoint.path}: say what stands in it"

@@ -180,7 +180,7 @@ JOB_COLUMNS = _columns(
 )  # fmt: skip
 
 
-def batch_of(row: Row) -> Batch:
+def batch_of(row: Sequence[Any]) -> Batch:
     (id_, seq, tenant_id, state, closing, endpoint, window, input_file_id, metadata, output_expires_after_s, model,
      total, completed, failed, t_input, t_cached, t_output, t_reasoning, errors, output_file_id, error_file_id,
      created_ms, expires_ms, retry_of, cost_nano, unpriced, max_cost_nano, priority, resume_from, dedupe, paused_ms,
