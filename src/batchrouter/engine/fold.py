@@ -7,11 +7,11 @@ run, one for each file, so that an object store gets few and large objects.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from batchrouter.domain.file import SegmentRef
-from batchrouter.domain.folding import Piece, Want, select
+from batchrouter.domain.folding import Piece, Pieces, Want
 from batchrouter.domain.outcome import TAIL_SIZE, records_span
 from batchrouter.domain.shard import Fold, FoldWork
 from batchrouter.errors import BatchRouterError
@@ -28,6 +28,9 @@ TAKEN_MS = 120_000
 """How long nobody else folds what was taken: whoever took it may have died, or may find the bytes' place away."""
 GROUP_BYTES = 1024 * 1024
 """Lines are gathered from their segments in groups of at most this size; a longer line passes alone."""
+WHOLE_BYTES = 4 * 1024 * 1024
+"""Segments of a group that are together no larger are read whole, and kept for the groups that follow: neighbouring
+lines were answered at about the same time, and picking them out one by one costs more than their bytes."""
 
 
 class Folder:
@@ -53,13 +56,18 @@ class Folder:
     async def _fold(self, batch_id: str, work: Sequence[FoldWork]) -> int:
         seqs = sorted({seq for each in work for seq in each.segment_seqs})
         refs = {ref.seq: ref for ref in await self._calls.read(self._ledger.segments, batch_id, seqs)}
-        records = {seq: await self._records(ref) for seq, ref in refs.items()}
+        pieces = Pieces(min(each.first_line for each in work), max(each.first_line + each.lines for each in work))
+        for ref in refs.values():
+            pieces.add(ref.seq, ref, await self._records(ref))
+        source = _Segments(self._blobs, refs)
         runs = {want: _Run(self._blobs, self._key(batch_id, work[0], want)) for want in _WANTS}
         folds = []
         try:
             for each in work:
-                segments = [(refs[seq], records[seq]) for seq in each.segment_seqs if seq in refs]
-                at = {want: await self._add(runs[want], each, segments, want) for want in _WANTS}
+                at = {
+                    want: await _add(runs[want], source, pieces.of(each.first_line, each.lines, want))
+                    for want in _WANTS
+                }
                 folds.append(Fold(range_no=each.range_no, output=at["output"], error=at["error"]))
             for run in runs.values():
                 await run.commit()
@@ -76,15 +84,6 @@ class Folder:
         """The chance part: a run that another worker wrote meanwhile is never overwritten."""
         return f"runs/{batch_id}/{first.range_no:06d}-{want}-{self._chance.hex(8)}"
 
-    async def _add(
-        self, run: _Run, work: FoldWork, segments: Sequence[tuple[SegmentRef, bytes]], want: Want
-    ) -> tuple[str, int] | None:
-        """The range's part of one file goes to the end of the run; returns where that is."""
-        at = run.size
-        for group in _groups(select(work.first_line, work.lines, segments, want)):
-            await run.write(b"".join(await self._bytes([ref for ref, _ in segments], group)))
-        return (run.key, at) if run.size > at else None
-
     async def _records(self, ref: SegmentRef) -> bytes:
         if ref.data is not None:
             offset, length = records_span(ref.length, ref.data[-TAIL_SIZE:])
@@ -92,23 +91,6 @@ class Folder:
         assert ref.blob_key is not None
         end = await self._blobs.read(ref.blob_key, ref.length - TAIL_SIZE, TAIL_SIZE)
         return await self._blobs.read(ref.blob_key, *records_span(ref.length, end))
-
-    async def _bytes(self, refs: Sequence[SegmentRef], slices: list[Piece]) -> list[bytes]:
-        """The slices' bytes in order; those of one segment are read together."""
-        found: dict[int, bytes] = {}
-        by_segment: dict[int, list[int]] = {}
-        for number, (segment, _, _) in enumerate(slices):
-            by_segment.setdefault(segment, []).append(number)
-        for segment, numbers in by_segment.items():
-            ref = refs[segment]
-            spans = [slices[number][1:] for number in numbers]
-            if ref.data is not None:
-                pieces = [ref.data[offset : offset + length] for offset, length in spans]
-            else:
-                assert ref.blob_key is not None
-                pieces = await self._blobs.read_many(ref.blob_key, spans)
-            found.update(zip(numbers, pieces, strict=True))
-        return [found[number] for number in range(len(slices))]
 
 
 _WANTS: tuple[Want, Want] = ("output", "error")
@@ -138,7 +120,68 @@ class _Run:
             await self._writer.abort()
 
 
-def _groups(slices: Sequence[Piece]) -> Iterator[list[Piece]]:
+async def _add(run: _Run, source: _Segments, pieces: Sequence[Piece]) -> tuple[str, int] | None:
+    """A range's part of one file goes to the end of the run; returns where that is."""
+    at = run.size
+    for group in _groups(pieces):
+        await run.write(b"".join(await source.lines(group)))
+    return (run.key, at) if run.size > at else None
+
+
+class _Segments:
+    """The bytes of the segments of one fold, by number."""
+
+    def __init__(self, blobs: Blobs, refs: Mapping[int, SegmentRef]) -> None:
+        self._blobs = blobs
+        self._refs = refs
+        self._whole: dict[int, bytes] = {seq: ref.data for seq, ref in refs.items() if ref.data is not None}
+        self._read: dict[int, int] = {}
+        """Those of `_whole` that were read here, the latest last, and how large they are."""
+
+    async def lines(self, group: Sequence[Piece]) -> list[bytes]:
+        """Of the pieces, in their order."""
+        wanted = {seq for seq, _, _ in group}
+        if sum(self._refs[seq].length for seq in wanted) <= WHOLE_BYTES:
+            for seq in wanted:
+                await self._keep(seq, wanted)
+        if wanted <= self._whole.keys():
+            whole = self._whole
+            return [whole[seq][offset : offset + length] for seq, offset, length in group]
+        return await self._scattered(wanted, group)
+
+    async def _keep(self, seq: int, wanted: Collection[int]) -> None:
+        """Have that segment whole, and others only as far as they are wanted with it or there is room."""
+        if seq in self._whole:
+            return
+        ref = self._refs[seq]
+        assert ref.blob_key is not None
+        for other in [each for each in self._read if each not in wanted]:
+            if sum(self._read.values()) + ref.length <= WHOLE_BYTES:
+                break
+            del self._whole[other], self._read[other]
+        self._whole[seq] = await self._blobs.read(ref.blob_key, 0, ref.length)
+        self._read[seq] = ref.length
+
+    async def _scattered(self, wanted: Collection[int], group: Sequence[Piece]) -> list[bytes]:
+        """A few pieces of each of many segments, or of large ones; those of one are read together."""
+        found = [b""] * len(group)
+        by_segment: dict[int, list[int]] = {seq: [] for seq in wanted}
+        for number, piece in enumerate(group):
+            by_segment[piece.segment].append(number)
+        for seq, numbers in by_segment.items():
+            spans = [group[number][1:] for number in numbers]
+            if seq in self._whole:
+                parts = [self._whole[seq][offset : offset + length] for offset, length in spans]
+            else:
+                blob_key = self._refs[seq].blob_key
+                assert blob_key is not None
+                parts = await self._blobs.read_many(blob_key, spans)
+            for number, part in zip(numbers, parts, strict=True):
+                found[number] = part
+        return found
+
+
+def _groups(slices: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
     """In order: as many slices together as `GROUP_BYTES` hold, and at least one."""
     group: list[Piece] = []
     size = 0

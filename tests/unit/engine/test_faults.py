@@ -3,18 +3,20 @@ ours to tell."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from batchrouter.domain.folding import Piece
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Limiter, Pacing
 from batchrouter.domain.retry import RetrySettings
 from batchrouter.domain.shard import Claim
 from batchrouter.engine import loader, member
-from batchrouter.engine.fold import GROUP_BYTES
+from batchrouter.engine.fold import GROUP_BYTES, WHOLE_BYTES, _Segments
 from batchrouter.engine.held import Share
 from batchrouter.errors import BatchRouterError, StoreError, TransportError
 from batchrouter.providers.openai import OpenAIWire
@@ -177,10 +179,24 @@ async def test_a_reply_counts_while_it_comes() -> None:
     await house.run(batch_id)
 
 
-async def test_folding_reads_a_bounded_part_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers of 300 KB: never more than a group of them is in memory; the files stay what they are."""
-    sizes: list[int] = []
-    read_many = houses.DyingBlobs.read_many
+@pytest.mark.parametrize("whole_bytes", [0, 1_500_000, WHOLE_BYTES])
+async def test_folding_reads_a_bounded_part_at_once(monkeypatch: pytest.MonkeyPatch, whole_bytes: int) -> None:
+    """Answers of 300 KB: never more than a group of them is picked out, nor more than so much read whole; the files
+    stay what they are."""
+    monkeypatch.setattr("batchrouter.engine.fold.WHOLE_BYTES", whole_bytes)
+    sizes, kept = [], []
+    read, read_many = houses.DyingBlobs.read, houses.DyingBlobs.read_many
+    gather = _Segments.lines
+
+    async def whole(blobs: Any, key: str, offset: int, length: int) -> bytes:
+        if key.startswith("segments/") and not offset:
+            sizes.append(length)
+        return await read(blobs, key, offset, length)
+
+    async def gathering(source: _Segments, group: Sequence[Piece]) -> list[bytes]:
+        lines = await gather(source, group)
+        kept.append(sum(map(len, source._whole.values())))
+        return lines
 
     async def counting(blobs: Any, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         if key.startswith("segments/"):
@@ -188,7 +204,10 @@ async def test_folding_reads_a_bounded_part_at_once(monkeypatch: pytest.MonkeyPa
         return await read_many(blobs, key, spans)
 
     monkeypatch.setattr(houses.DyingBlobs, "read_many", counting)
-    house = House(lambda body: echo(body, delay_s=0.1), inline_bytes=0)
+    monkeypatch.setattr(houses.DyingBlobs, "read", whole)
+    monkeypatch.setattr(_Segments, "lines", gathering)
+    delays_s = itertools.count(1)
+    house = House(lambda body: echo(body, delay_s=0.3 * next(delays_s)), inline_bytes=0)
     await house.new_worker()
     lines = chat(12)
     for line in lines:
@@ -196,7 +215,9 @@ async def test_folding_reads_a_bounded_part_at_once(monkeypatch: pytest.MonkeyPa
     batch_id = await house.create(lines)
     await house.run(batch_id)
     assert sizes
-    assert max(sizes) <= GROUP_BYTES
+    assert max(sizes) <= max(GROUP_BYTES, whole_bytes)
+    assert max(kept) <= whole_bytes
+    assert (max(kept) > 0) is (whole_bytes > 0)
     assert len(await house.output(batch_id)) == 12
 
 
