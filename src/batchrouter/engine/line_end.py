@@ -108,4 +108,7 @@ def _latency_ms(line: LineCall, now_s: float) -> int:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    return next((sound_id(value) for name, value in headers if name == b"x-request-id"), None)
+    for name, value in headers:
+        if name == b"x-request-id":
+            return sound_id(value)
+    return None

@@ -11,8 +11,8 @@ from __future__ import annotations
 import msgspec
 
 from batchrouter.domain.outcome import Finish
-from batchrouter.domain.tokens import NO_TOKENS, Tokens
-from batchrouter.providers.base import Reply
+from batchrouter.domain.tokens import NO_TOKENS, Tokens, tokens_of
+from batchrouter.providers.base import Reply, reply_of
 from batchrouter.providers.reply import error_body, is_json, one_line
 
 FINISHES = {
@@ -26,13 +26,13 @@ FINISHES = {
 }
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = 0
     cache_write_tokens: int | None = 0
     reasoning_tokens: int | None = 0
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     input_tokens: int | None = 0
@@ -46,18 +46,18 @@ class _Usage(msgspec.Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Incomplete(msgspec.Struct):
+class _Incomplete(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
 _NONE = msgspec.Raw(b"null")
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     model: str | None = None
     usage: _Usage | None = None
     choices: list[_Choice] | None = None
@@ -108,12 +108,12 @@ def decode_answer(body: bytes, *, thinking_apart: bool = False) -> Reply:
             error_body("The upstream answered with bytes that are not UTF-8.", "server_error", "invalid_reply"),
             usable=False,
         )
-    if answer.is_error:
+    if answer.error is not _NONE and answer.is_error:
         return decode_error(0, body)._replace(usable=False)
     if answer.usage is None:
         return Reply(line, True, NO_TOKENS, _finish(answer), answer.model)
     tokens, written = _tokens(answer.usage, thinking_apart)
-    return Reply(line, True, tokens, _finish(answer), answer.model, None, written)
+    return reply_of((line, True, tokens, _finish(answer), answer.model, None, written))
 
 
 def _tokens(usage: _Usage, thinking_apart: bool) -> tuple[Tokens, int]:
@@ -128,7 +128,7 @@ def _tokens(usage: _Usage, thinking_apart: bool) -> tuple[Tokens, int]:
     counts = (read, cached, said, after.reasoning_tokens or 0, before.cache_write_tokens or 0)
     if min(counts) < 0 or max(counts) > _COUNT_MAX:
         counts = tuple(min(max(count, 0), _COUNT_MAX) for count in counts)  # type: ignore[assignment]
-    return Tokens._make(counts[:4]), counts[4]
+    return tokens_of(counts[:4]), counts[4]
 
 
 def _finish(answer: _Answer) -> Finish:
