@@ -5,7 +5,8 @@ import type { Batch } from "../api/types.ts";
 /** What a batch had reached at a time (seconds). */
 export interface Sample {
   at: number;
-  ended: number;
+  done: number;
+  failed: number;
   inputTokens: number;
   outputTokens: number;
 }
@@ -22,19 +23,24 @@ const SHORT_S = 20;
 const LONG_S = 300;
 
 export function sampleOf(batch: Batch, at: number): Sample {
-  const { completed, failed } = batch.request_counts;
+  const { completed: done, failed } = batch.request_counts;
   return {
     at,
-    ended: completed + failed,
+    done,
+    failed,
     inputTokens: batch.usage?.input_tokens ?? 0,
     outputTokens: batch.usage?.output_tokens ?? 0,
   };
 }
 
+export function ended(sample: Sample): number {
+  return sample.done + sample.failed;
+}
+
 /** With `next` at the end. When the memory is full every second one of the older half goes, so that it spans all. */
 export function withSample(samples: readonly Sample[], next: Sample): Sample[] {
   const last = samples.at(-1);
-  if (last !== undefined && (next.at <= last.at || next.ended < last.ended)) return [...samples];
+  if (last !== undefined && (next.at <= last.at || ended(next) < ended(last))) return [...samples];
   const all = [...samples, next];
   if (all.length <= KEPT) return all;
   return all.filter((_, index) => index >= KEPT / 2 || index % 2 === 0);
@@ -50,15 +56,14 @@ export function rateOver(samples: readonly Sample[], spanS: number, of: (sample:
 }
 
 export function linesPerSecond(samples: readonly Sample[]): number | null {
-  return rateOver(samples, SHORT_S, (sample) => sample.ended);
+  return rateOver(samples, SHORT_S, ended);
 }
 
 /** From the pace of the last seconds, of the last minutes, and of the whole batch (which ran since `startedAt`). */
 export function etaOf(samples: readonly Sample[], remaining: number, startedAt: number | null): Eta | null {
   const last = samples.at(-1);
   if (last === undefined || remaining <= 0) return null;
-  const ended = (sample: Sample) => sample.ended;
-  const whole = startedAt !== null && last.at - startedAt >= SPAN_MIN_S ? last.ended / (last.at - startedAt) : null;
+  const whole = startedAt !== null && last.at - startedAt >= SPAN_MIN_S ? ended(last) / (last.at - startedAt) : null;
   const rates = [rateOver(samples, SHORT_S, ended), rateOver(samples, LONG_S, ended), whole].filter(
     (rate): rate is number => rate !== null && rate > 0,
   );

@@ -1,0 +1,48 @@
+/** Server-sent events read from a reply: the browser's own reader cannot send a key. */
+
+export interface Frame {
+  event: string;
+  data: string;
+  id: string | null;
+}
+
+const FRAME_CHARS_MAX = 8 * 1024 * 1024;
+
+export async function* frames(reply: Response): AsyncGenerator<Frame> {
+  if (reply.body === null) return;
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      rest += value.replaceAll("\r\n", "\n");
+      if (rest.length > FRAME_CHARS_MAX) throw new Error("A frame of the event stream is too long.");
+      const parts = rest.split("\n\n");
+      rest = parts.pop() ?? "";
+      for (const part of parts) {
+        const frame = frameOf(part);
+        if (frame !== null) yield frame;
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Null for comments, which only keep the connection alive. */
+function frameOf(text: string): Frame | null {
+  const frame: Frame = { event: "message", data: "", id: null };
+  const data: string[] = [];
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon <= 0) continue;
+    const value = line.slice(colon + 1).replace(/^ /, "");
+    const name = line.slice(0, colon);
+    if (name === "data") data.push(value);
+    else if (name === "event") frame.event = value;
+    else if (name === "id") frame.id = value;
+  }
+  if (data.length === 0 && frame.event === "message") return null;
+  return { ...frame, data: data.join("\n") };
+}

@@ -1,0 +1,22 @@
+export interface Series {
+  name: string;
+  /** One of the colours of lines: `--done` and its like. */
+  tone: "done" | "failed" | "flight" | "retry" | "wait" | "dim";
+  look: "line" | "area" | "steps" | "dashes";
+  values: (number | null)[];
+  /** What the legend tells, where what is drawn is stacked. */
+  told?: (number | null)[];
+  /** Not in the legend. */
+  hidden?: boolean;
+}
+
+export interface ChartData {
+  /** Unix seconds, ascending. */
+  times: number[];
+  series: Series[];
+  format: (value: number) => string;
+  /** Marks at the foot: how often something happened since the mark before. */
+  ticks?: { at: number; count: number }[];
+  /** Two series, by index, with the room between them filled. */
+  band?: [number, number];
+}

@@ -1,0 +1,75 @@
+/** What the charts show: the server's history of a batch, or what this page has seen of it. */
+
+import type { Summary } from "../api/types.ts";
+import type { Eta, Sample } from "./pace.ts";
+
+export interface Point {
+  at: number;
+  /** Sums up to here. */
+  done: number;
+  failed: number;
+  /** Per second, in the interval that ends here. */
+  lines: number;
+  input: number;
+  output: number;
+  p50: number | null;
+  p95: number | null;
+}
+
+export function ofSummary(summary: Summary): Point[] {
+  const { interval_s: interval, points } = summary.history;
+  let [done, failed] = [0, 0];
+  return points.map((point) => {
+    done += point.done;
+    failed += point.failed;
+    return {
+      at: point.at,
+      done,
+      failed,
+      lines: (point.done + point.failed) / interval,
+      input: point.input_tokens / interval,
+      output: point.output_tokens / interval,
+      p50: point.latency_p50,
+      p95: point.latency_p95,
+    };
+  });
+}
+
+/** Samples do not tell done from failed apart; rates are those between neighbours. */
+export function ofSamples(samples: readonly Sample[]): Point[] {
+  return samples.slice(1).map((sample, index) => {
+    const before = samples[index]!;
+    const span = sample.at - before.at;
+    return {
+      at: sample.at,
+      done: sample.done,
+      failed: sample.failed,
+      lines: (sample.done + sample.failed - before.done - before.failed) / span,
+      input: (sample.inputTokens - before.inputTokens) / span,
+      output: (sample.outputTokens - before.outputTokens) / span,
+      p50: null,
+      p95: null,
+    };
+  });
+}
+
+/** Where the batch goes on from its last point, at the fastest and at the slowest: for the chart of ended lines. */
+export interface Projection {
+  times: number[];
+  soonest: (number | null)[];
+  latest: (number | null)[];
+}
+
+export function projection(points: readonly Point[], total: number, eta: Eta | null): Projection {
+  const times = points.map((point) => point.at);
+  const last = points.at(-1);
+  const empty = times.map(() => null);
+  // Where most of the picture would be guess, it says nothing.
+  if (last === undefined || eta === null || eta.high > 4 * (last.at - points[0]!.at)) {
+    return { times, soonest: empty, latest: empty };
+  }
+  const ended = last.done + last.failed;
+  const begin = [...empty.slice(1), ended];
+  const ends = [last.at + eta.low, last.at + Math.max(eta.high, eta.low + 0.001)];
+  return { times: [...times, ...ends], soonest: [...begin, total, total], latest: [...begin, null, total] };
+}

@@ -1,0 +1,2 @@
+import type { Batch } from "../../api/types.ts";
+export function Lines({ batch }: { batch: Batch }) { return <>{batch.id}</>; }
