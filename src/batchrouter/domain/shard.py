@@ -166,7 +166,8 @@ class Lane:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What one worker has of one batch in one lane at this moment. `reason`: why the batch waits there though its lane
-    may not, and `until_ms` until when; both are told in the place of the lane's own."""
+    may not, and `until_ms` until when; both are told in the place of the lane's own. `throttled`: replies that told this
+    worker to slow down in that lane, whichever batch's, since it began."""
 
     lane_id: int
     batch_id: str
@@ -174,6 +175,20 @@ class Load:
     retrying: int
     reason: str | None = None
     until_ms: int | None = None
+    throttled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """How a batch was in a lane at a moment: lines in flight over all workers, the lane's limit, and so far the replies
+    that told workers to slow down there (less, where one of them has ended) and what its lines had cost."""
+
+    lane_id: int
+    at_ms: int
+    in_flight: int
+    limit: int | None
+    throttled: int
+    cost_nano: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

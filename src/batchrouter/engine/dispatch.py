@@ -368,7 +368,7 @@ class Dispatcher:
     # --- telling others -----------------------------------------------------------------------------------------------
 
     def loads(self) -> list[Load]:
-        return loads_of(self.lanes.values(), self._clock)
+        return loads_of(self.lanes.values(), self._clock, self._traffic.meters)
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 

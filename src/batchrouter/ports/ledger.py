@@ -51,7 +51,8 @@ class Ledger(Protocol):
         whose lease has lapsed (owner none, epoch raised). A beat frees nobody when half of its own lease or less was
         left: after an outage of the store all are late, and whoever came back first would take from the others what
         they have finished. It only renews then, and the next one frees. A worker that was itself freed meanwhile hears
-        `alive` false, frees nobody and stays out."""
+        `alive` false, frees nobody and stays out. What it has in flight of batches in progress is noted as a sample,
+        where the last one of that batch and lane is `domain.samples.due_ms` old."""
         ...
 
     def resign(self, worker: str) -> None:

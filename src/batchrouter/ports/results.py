@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from batchrouter.domain.batch import Batch
-from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.shard import LaneKey, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,10 @@ class Results(Protocol):
 
     def lane_keys(self, ids: Sequence[int]) -> dict[int, LaneKey]:
         """By id; what does not exist is left out. A lane's key never changes."""
+        ...
+
+    def samples(self, batch_id: str, limit: int) -> list[Sample]:
+        """Of all its lanes, by time; where there are more than `limit`, the last ones."""
         ...
 
     def pulses(self, batch_ids: Sequence[str]) -> dict[str, Pulse]:

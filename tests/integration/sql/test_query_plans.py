@@ -90,7 +90,8 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
     ),
 }
 
-MAY_BE_SCANNED = {"workers", "lanes"}  # a row for each process, and for each model that was ever asked
+# A row for each process, for each model that was ever asked, and for what each process has under way.
+MAY_BE_SCANNED = {"workers", "lanes", "loads"}
 
 
 @pytest.mark.parametrize("verb", VERBS)

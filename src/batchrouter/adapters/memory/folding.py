@@ -139,6 +139,7 @@ class Sweeping(Part):
                     self._state.note_garbage(key, now_ms)
         if row.gone_ms <= now_ms - linger_ms and not self._state.open_jobs(row.batch.id):
             row.segments.clear()
+            row.samples.clear()
             row.records.clear()
             row.settled_ms.clear()
             row.ranges.clear()

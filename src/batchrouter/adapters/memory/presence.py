@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from batchrouter.adapters.memory.state import Part, WorkerRow, atomic
 from batchrouter.domain.lifecycle import BatchState
-from batchrouter.domain.shard import Beat, Load
+from batchrouter.domain.samples import due_ms
+from batchrouter.domain.settlement import NO_GAIN
+from batchrouter.domain.shard import Beat, Load, Sample
 from batchrouter.domain.sharing import NO_DEMANDS, Demand, Peer, batch_of_gate
 
 OPEN = frozenset({BatchState.VALIDATING, BatchState.IN_PROGRESS})
@@ -39,6 +41,7 @@ class Presence(Part):
         mine.lease_until_ms = now_ms + lease_ms
         mine.loads = tuple(loads)
         mine.demands = dict(demands)
+        self._sample({(load.batch_id, load.lane_id) for load in loads}, now_ms)
         others = {name: row.lease_until_ms for name, row in state.workers.items() if name != worker}
         reaped = 0
         if in_time:
@@ -57,6 +60,33 @@ class Presence(Part):
             peers=tuple(Peer(name, dict(row.demands)) for name, row in state.workers.items()),
             costs={name: state.batches[name].batch.cost_nano for name in priced & state.batches.keys()},
         )
+
+    def _sample(self, homes: set[tuple[str, int]], now_ms: int) -> None:
+        state = self._state
+        for batch_id, lane_id in sorted(homes):
+            row = state.batches.get(batch_id)
+            if row is None or row.batch.state is not BatchState.IN_PROGRESS or lane_id not in state.lanes:
+                continue
+            assert row.batch.in_progress_ms is not None
+            newest = max((each.at_ms for each in row.samples if each.lane_id == lane_id), default=None)
+            if newest is not None and newest > now_ms - due_ms(now_ms - row.batch.in_progress_ms):
+                continue
+            loads = [
+                load
+                for worker in state.workers.values()
+                for load in worker.loads
+                if (load.batch_id, load.lane_id) == (batch_id, lane_id)
+            ]
+            row.samples.append(
+                Sample(
+                    lane_id=lane_id,
+                    at_ms=now_ms,
+                    in_flight=sum(load.in_flight for load in loads),
+                    limit=state.lanes[lane_id].limit,
+                    throttled=sum(load.throttled for load in loads),
+                    cost_nano=row.lanes.get(lane_id, NO_GAIN).cost_nano,
+                )
+            )
 
     @atomic
     def resign(self, worker: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from batchrouter.adapters.memory.state import BatchRow, Part, atomic
 from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.outcome import RECORD, TAIL_SIZE
-from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.shard import LaneKey, Sample
 from batchrouter.ports.results import Pulse, RangeView, SegmentView, Subject
 
 
@@ -66,6 +66,11 @@ class MemoryResults(Part):
     @atomic
     def lane_keys(self, ids: Sequence[int]) -> dict[int, LaneKey]:
         return {id: self._state.lanes[id].key for id in ids if id in self._state.lanes}
+
+    @atomic
+    def samples(self, batch_id: str, limit: int) -> list[Sample]:
+        row = self._state.batches.get(batch_id)
+        return [] if row is None else sorted(row.samples, key=lambda each: (each.at_ms, each.lane_id))[-limit:]
 
     @atomic
     def pulses(self, batch_ids: Sequence[str]) -> dict[str, Pulse]:

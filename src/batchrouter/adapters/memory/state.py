@@ -18,7 +18,7 @@ from batchrouter.domain.file import File, FileRole, SegmentRef, Upload, UploadPa
 from batchrouter.domain.job import Job
 from batchrouter.domain.lifecycle import BATCH_ENDING, BATCH_FINAL, BatchEvent, BatchState, JobState, batch_step
 from batchrouter.domain.settlement import LaneGain
-from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range
+from batchrouter.domain.shard import Duty, Lane, LaneKey, Load, Range, Sample
 from batchrouter.domain.sharing import Demand
 from batchrouter.domain.tenant import ApiKey, Tenant
 from batchrouter.domain.webhook import Delivery, Endpoint, first_delivery
@@ -110,6 +110,7 @@ class BatchRow:
     ranges: dict[int, RangeRow] = field(default_factory=dict)
     shards: dict[int, ShardRow] = field(default_factory=dict)
     lanes: dict[int, LaneGain] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
 
     def pending(self, shard: ShardRow) -> int:
         """The members whose done bit is clear, as a bitmap."""

@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.rows import BATCH_COLUMNS, LANE_COLUMNS, Row, batch_of, lane_of, seqs_of
-from batchrouter.adapters.sql.schema import batches, files, lanes, ranges, segments
+from batchrouter.adapters.sql.schema import batches, files, lanes, ranges, samples, segments
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
 from batchrouter.domain.outcome import RECORD, TAIL_SIZE
-from batchrouter.domain.shard import LaneKey
+from batchrouter.domain.shard import LaneKey, Sample
 from batchrouter.ports.results import Pulse, RangeView, SegmentView, Subject
 
 
@@ -82,6 +82,20 @@ _RANGES = (
     .limit(param("limit"))
 )
 _LANES = sa.select(*LANE_COLUMNS).where(lanes.c.id.in_(many("ids")))
+_SAMPLES = (
+    sa.select(
+        samples.c.lane_id,
+        samples.c.at_ms,
+        samples.c.in_flight,
+        samples.c.limit,
+        samples.c.throttled,
+        samples.c.cost_nano,
+    )
+    .join(batches, batches.c.seq == samples.c.batch_seq)
+    .where(batches.c.id == param("batch"))
+    .order_by(samples.c.at_ms.desc(), samples.c.lane_id.desc())
+    .limit(param("limit"))
+)
 _PULSES = sa.select(
     batches.c.id,
     batches.c.state,
@@ -131,6 +145,14 @@ class SqlResults(Verbs):
         with self._db.read() as tx:
             found = [lane_of(row) for part in chunks(ids) for row in tx.execute(_LANES, {"ids": part})]
         return {lane.id: lane.key for lane in found}
+
+    def samples(self, batch_id: str, limit: int) -> list[Sample]:
+        with self._db.read() as tx:
+            rows = tx.execute(_SAMPLES, {"batch": batch_id, "limit": limit}).all()
+        return [
+            Sample(lane_id=lane, at_ms=at, in_flight=flying, limit=most, throttled=throttled, cost_nano=cost)
+            for lane, at, flying, most, throttled, cost in reversed(rows)
+        ]
 
     def pulses(self, batch_ids: Sequence[str]) -> dict[str, Pulse]:
         with self._db.read() as tx:

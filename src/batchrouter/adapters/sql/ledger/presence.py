@@ -8,9 +8,10 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from batchrouter.adapters.sql.database import upsert
-from batchrouter.adapters.sql.schema import batches, demands, jobs, loads, shards, workers
+from batchrouter.adapters.sql.schema import batch_lanes, batches, demands, jobs, lanes, loads, samples, shards, workers
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain.lifecycle import BatchState
+from batchrouter.domain.samples import LEAST_MS, SHARE
 from batchrouter.domain.shard import Beat, Load
 from batchrouter.domain.sharing import NO_DEMANDS, Demand, Peer, batch_of_gate
 from batchrouter.errors import StaleLease, StoreError
@@ -44,6 +45,36 @@ _PEERS = (
 _COSTS = sa.select(batches.c.id, batches.c.cost_nano).where(batches.c.id.in_(many("ids")))
 _NAMED = sa.select(batches.c.id, batches.c.seq, batches.c.state).where(batches.c.id.in_(many("ids")))
 
+_newest = (
+    sa.select(sa.func.max(samples.c.at_ms))
+    .where(samples.c.batch_seq == loads.c.batch_seq, samples.c.lane_id == loads.c.lane_id)
+    .correlate(loads)
+    .scalar_subquery()
+)
+_now = sa.bindparam("now", type_=sa.BigInteger)
+_age_ms = _now - sa.func.max(batches.c.in_progress_ms)
+_DUE = (
+    sa.select(
+        loads.c.batch_seq,
+        loads.c.lane_id,
+        sa.cast(_now, sa.BigInteger),
+        sa.func.sum(loads.c.in_flight),
+        sa.func.max(lanes.c.limit),
+        sa.func.sum(loads.c.throttled),
+        sa.func.coalesce(sa.func.max(batch_lanes.c.cost_nano), 0),
+    )
+    .select_from(loads)
+    .join(batches, batches.c.seq == loads.c.batch_seq)
+    .join(lanes, lanes.c.id == loads.c.lane_id)
+    .outerjoin(batch_lanes, (batch_lanes.c.batch_seq == loads.c.batch_seq) & (batch_lanes.c.lane_id == loads.c.lane_id))
+    .where(
+        loads.c.batch_seq.in_(sa.select(loads.c.batch_seq).where(loads.c.worker == param("worker"))),
+        batches.c.state == BatchState.IN_PROGRESS,
+    )
+    .group_by(loads.c.batch_seq, loads.c.lane_id)
+    .having(_newest.is_(None) | ((_newest <= _now - LEAST_MS) & (_newest <= _now - _age_ms // SHARE)))
+)
+_SAMPLE = upsert(samples).from_select(list(samples.c), _DUE).on_conflict_do_nothing()
 _gone = many("gone")
 _owned = (shards.c.open == sa.true()) & shards.c.owner.is_not(None)
 _serving = (batches.c.live == sa.true()) & batches.c.duty_owner.is_not(None)
@@ -105,6 +136,8 @@ class Presence(Verbs):
                 return Beat(alive=False)
             tx.execute(_RENEW, {"worker": worker, "lease_until_ms": now_ms + lease_ms})
             closing = _note_loads(tx, worker, loads)
+            if loads:
+                tx.execute(_SAMPLE, {"worker": worker, "now": now_ms})
             next_lapse_ms = tx.execute(_NEXT_LAPSE, {"worker": worker}).scalar()
             peers, costs = _note_demands(tx, worker, demands), _costs_of(tx, demands)
         beat = Beat(alive=True, closing=closing, next_lapse_ms=next_lapse_ms, peers=peers, costs=costs)
@@ -175,6 +208,7 @@ def _note_loads(tx: sa.Connection, worker: str, told: Sequence[Load]) -> frozens
             "retrying": load.retrying,
             "reason": load.reason,
             "until_ms": load.until_ms,
+            "throttled": load.throttled,
         }
         for load in told
         if load.batch_id in seqs

@@ -23,6 +23,7 @@ from batchrouter.adapters.sql.schema import (
     idempotency,
     jobs,
     ranges,
+    samples,
     segments,
     shards,
     turns,
@@ -90,7 +91,9 @@ _TO_PURGE = (
     )
     .limit(_BATCHES_MAX)
 )
-_DROP_ROWS = [table.delete().where(table.c.batch_seq == param("batch")) for table in (segments, ranges, shards, jobs)]
+_DROP_ROWS = [
+    table.delete().where(table.c.batch_seq == param("batch")) for table in (segments, samples, ranges, shards, jobs)
+]
 _DROP_KEYS = idempotency.delete().where(idempotency.c.at_ms <= param("until"))
 
 _RIPE = (
