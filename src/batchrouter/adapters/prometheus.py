@@ -192,6 +192,8 @@ class _Collector:
         for metric, since_ms in (("batch", backlog.oldest_ms), ("waiting", backlog.oldest_waiting_ms)):
             age_s = 0.0 if since_ms is None else max(0, sight.now_ms - since_ms) / 1000
             yield _gauge(f"batchrouter_oldest_{metric}_age_seconds", age_s)
+        yield _gauge("batchrouter_webhooks_waiting", backlog.webhooks.waiting)
+        yield _gauge("batchrouter_webhook_endpoints_failing", backlog.webhooks.failing + backlog.webhooks.disabled)
         yield _gauge("batchrouter_workers", backlog.workers)
         yield _gauge("batchrouter_database_reading_age_seconds", sight.age_s)
 
@@ -230,6 +232,7 @@ def _api(meters: Meters) -> Iterator[Family]:
     yield requests.done()
     yield _histogram("batchrouter_http_request_seconds", meters.request_s.items())
     yield _tally("batchrouter_quota_refusals", meters.quota_refusals)
+    yield _tally("batchrouter_webhook_attempts", meters.webhooks)
 
 
 def _gauge(name: str, value: float, *labels: str) -> Family:

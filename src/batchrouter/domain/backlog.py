@@ -9,6 +9,19 @@ from batchrouter.domain.shard import Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookBacklog:
+    """`waiting`: deliveries; `failing`: endpoints with one that was tried and failed; `disabled`: endpoints that were
+    disabled by what their receiver said."""
+
+    waiting: int = 0
+    failing: int = 0
+    disabled: int = 0
+
+
+NO_WEBHOOKS = WebhookBacklog()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """`waiting`: lines that no worker has, of batches in progress, by lane, lanes without any included. `batches`:
     those that are not final, by state. `oldest_ms`: when the oldest of them was made; `oldest_waiting_ms`: when the
@@ -21,4 +34,5 @@ class Backlog:
     oldest_waiting_ms: int | None = None
     workers: int = 0
     jobs: Mapping[str, int] = field(default_factory=dict)
+    webhooks: WebhookBacklog = NO_WEBHOOKS
     loads: Mapping[int, tuple[int, int]] = field(default_factory=dict)

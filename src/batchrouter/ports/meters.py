@@ -129,6 +129,7 @@ class Meters:
         self.requests: dict[tuple[str, str, int], int] = {}
         self.request_s: dict[tuple[str, str], Spread] = {}
         self.quota_refusals: dict[str, int] = {}
+        self.webhooks: dict[str, int] = {}
         self.loop_lag_s = Spread()
 
     def calls_of(self, lane_id: int) -> dict[int | str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchrouter.domain.backlog import WebhookBacklog
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.domain.webhook import (
     EVENTS,
@@ -387,3 +388,22 @@ def test_a_test_is_a_delivery_of_its_own(hooks: Hooks) -> None:
     hooks.people.change_endpoint(replace(made, enabled=False), hooks.scene.now)
     assert not hooks.people.add_test(trial_delivery(made, "t2", hooks.scene.now))
     assert not hooks.people.add_test(trial_delivery(endpoint("we_9"), "t3", hooks.scene.now))
+
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+
+def test_the_backlog_tells_what_waits_and_who_fails(hooks: Hooks) -> None:
+    """Deliveries by count; endpoints that failed, and those that their receiver had disabled, not those of people."""
+    for id in ("we_1", "we_2", "we_3"):
+        hooks.add(id)
+    hooks.people.change_endpoint(endpoint("we_3", enabled=False), hooks.scene.now)
+    hooks.end("b1")
+    hooks.end("b2")
+    for parcel in hooks.take():
+        hooks.settle(parcel, DeliveryEvent.RETRY, next_ms=hooks.scene.now + 5)
+    assert hooks.scene.store.backlogs.backlog(hooks.scene.now).webhooks == WebhookBacklog(waiting=4, failing=1)
+    (parcel, _) = hooks.take(count=0, we_2=2)
+    hooks.settle(parcel, DeliveryEvent.GIVE_UP, disable="gone")
+    told = hooks.scene.store.backlogs.backlog(hooks.scene.now).webhooks
+    assert told == WebhookBacklog(waiting=2, failing=1, disabled=1)

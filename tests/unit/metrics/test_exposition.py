@@ -33,6 +33,7 @@ def everything() -> tuple[Meters, Sight]:
     meters.calls_of(7)[200] = 1
     for tally in (meters.batches_ended, meters.flush_failures, meters.blob_errors, meters.quota_refusals):
         count(tally, "x")
+    count(meters.webhooks, "delivered")
     meters.store_errors["settle", "database_away"] = 1
     for spreads in (meters.verbs, meters.blobs):
         spread_of(spreads, "x").add(1)

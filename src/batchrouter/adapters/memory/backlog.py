@@ -6,6 +6,7 @@ from collections import Counter
 
 from batchrouter.adapters.memory.shards import waiting_groups
 from batchrouter.adapters.memory.state import Part, atomic
+from batchrouter.adapters.memory.webhooks import webhook_backlog
 from batchrouter.domain.backlog import Backlog
 
 
@@ -34,5 +35,6 @@ class MemoryBacklogs(Part):
             oldest_waiting_ms=min((made_ms[group.batch_id] for group in groups), default=None),
             workers=sum(row.lease_until_ms > now_ms for row in state.workers.values()),
             jobs=Counter(row.job.state.value for row in state.jobs.values() if row.open),
+            webhooks=webhook_backlog(state),
             loads=loads,
         )

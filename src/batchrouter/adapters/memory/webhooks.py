@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from batchrouter.adapters.memory.state import Part, atomic
+from batchrouter.adapters.memory.state import Part, State, atomic
+from batchrouter.domain.backlog import WebhookBacklog
 from batchrouter.domain.webhook import (
     LOG_MOST,
     Delivery,
@@ -195,3 +196,12 @@ class MemoryWebhookLedger(_Hooks):
         gone = set(old)
         self._state.drop_deliveries(lambda each: each.id in gone)
         return len(old)
+
+
+def webhook_backlog(state: State) -> WebhookBacklog:
+    waiting = [each for each in state.deliveries.values() if each.state is DeliveryState.WAITING]
+    return WebhookBacklog(
+        waiting=len(waiting),
+        failing=len({each.endpoint_id for each in waiting if each.attempts}),
+        disabled=sum(not each.enabled and each.disabled_reason is not None for each in state.endpoints.values()),
+    )

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql.rows import LANE_COLUMNS, lane_of
 from batchrouter.adapters.sql.schema import batches, jobs, lanes, loads, shards, workers
 from batchrouter.adapters.sql.verbs import Verbs, param
+from batchrouter.adapters.sql.webhook_rows import webhook_backlog
 from batchrouter.domain.backlog import Backlog
 from batchrouter.domain.lifecycle import BatchState
 
@@ -47,6 +48,7 @@ class SqlBacklogs(Verbs):
             alive = tx.execute(_WORKERS, {"now": now_ms}).scalar_one()
             loaded = {lane_id: (int(calls), int(again)) for lane_id, calls, again in tx.execute(_LOADS)}
             every = [lane_of(row) for row in tx.execute(_LANES)]
+            hooks = webhook_backlog(tx)
         return Backlog(
             waiting=tuple((lane, waiting.get(lane.id, (0, 0))[0]) for lane in every),
             batches={state: count for state, (count, _) in states.items()},
@@ -54,5 +56,6 @@ class SqlBacklogs(Verbs):
             oldest_waiting_ms=min((oldest for lines, oldest in waiting.values() if lines), default=None),
             workers=alive,
             jobs=under_way,
+            webhooks=hooks,
             loads=loaded,
         )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from batchrouter.adapters.sql.rows import Row
 from batchrouter.adapters.sql.schema import batches, webhook_deliveries, webhook_endpoints
 from batchrouter.adapters.sql.verbs import param
+from batchrouter.domain.backlog import WebhookBacklog
 from batchrouter.domain.webhook import (
     EVENTS,
     LOG_MOST,
@@ -93,6 +94,19 @@ def _attempts(log: str) -> tuple[Attempt, ...]:
     return tuple(
         Attempt(at_ms=at_ms, status=status, error=error, took_ms=took_ms)
         for at_ms, status, error, took_ms in _LOG.decode(log)
+    )
+
+
+_WAITING = sa.select(sa.func.count()).select_from(webhook_deliveries).where(WAITING)
+_FAILING = sa.select(sa.func.count(sa.distinct(_d.endpoint_seq))).where(WAITING, _d.attempts > 0)
+_DISABLED = sa.select(sa.func.count()).where(_e.enabled == sa.false(), _e.disabled_reason.is_not(None))
+
+
+def webhook_backlog(tx: sa.Connection) -> WebhookBacklog:
+    return WebhookBacklog(
+        waiting=tx.execute(_WAITING).scalar_one(),
+        failing=tx.execute(_FAILING).scalar_one(),
+        disabled=tx.execute(_DISABLED).scalar_one(),
     )
 
 
