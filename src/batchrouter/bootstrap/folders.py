@@ -8,10 +8,10 @@ from pathlib import Path
 
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.database_clock import DatabaseClock
-from batchrouter.adapters.folder import DataFolder, read_server
-from batchrouter.adapters.scratch import FolderScratch
+from batchrouter.adapters.folder import DataFolder
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.adapters.threads import Threads
+from batchrouter.bootstrap.local import read_server, scratch_in
 from batchrouter.config import StorageConfig
 from batchrouter.service.keys import Keys
 
@@ -56,8 +56,3 @@ def holding(folder: Path) -> Iterator[None]:
         yield
     finally:
         held.close()
-
-
-def scratch_in(folder: Path) -> FolderScratch:
-    """Room for comparing the ids of a long input; close it."""
-    return FolderScratch(folder)

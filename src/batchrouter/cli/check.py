@@ -17,6 +17,7 @@ from batchrouter.bootstrap.rehearsal import Rehearsal
 from batchrouter.bootstrap.wires import options_of
 from batchrouter.bootstrap.wiring import batch_limits
 from batchrouter.cli.line_file import LocalIndex, index_into
+from batchrouter.cli.reading import any_router
 from batchrouter.cli.settings import load_config
 from batchrouter.cli.source import FileSource
 from batchrouter.cli.words import OK, SOME_FAILED, count, lines, tell
@@ -25,14 +26,12 @@ from batchrouter.domain.batch import BatchError
 from batchrouter.domain.line import decode_line
 from batchrouter.domain.line_index import IndexRecord
 from batchrouter.domain.planning import NO_GROUP
-from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.validation import Validation
 from batchrouter.errors import ConfigError, InputError, LineRefused
 from batchrouter.tables import FileBytes
 
 BYTES_PER_TOKEN = 4
 SHOWN = 20
-ANY = "any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ class _Checking:
         self._config = config
         self.endpoint = options.endpoint or index.endpoint
         self.routing_checked = bool(config.providers)
-        router = router_of(config) if self.routing_checked else _any_router(index.names.providers[1:])
+        router = router_of(config) if self.routing_checked else any_router(index.names.providers[1:])
         lanes = partial(options_of, config) if self.routing_checked else None
         self._validation = Validation(index.names, index.totals, self.endpoint, router, batch_limits(config), lanes)
         self._rehearsal = Rehearsal(config, self.endpoint or "") if self.routing_checked else None
@@ -179,12 +178,6 @@ class _Checking:
             dropped=dict(self._dropped.most_common()) if self.routing_checked else None,
             tokens_estimate=self._bytes // BYTES_PER_TOKEN,
         )
-
-
-def _any_router(named: tuple[str, ...]) -> Router:
-    """Where nothing is configured nothing can be missing: every provider that a line names serves everything."""
-    providers = [RouteProvider(name, "openai", aggregator=True) for name in {ANY, *named}]
-    return Router(providers, {}, ANY)
 
 
 def _print_json(checking: _Checking) -> None:

@@ -24,7 +24,8 @@ class LaneFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of lines; rates are None until there is something to measure. `phase` is for people."""
+    """Counts of lines; rates are None until there is something to measure. `phase` is for people, `cost` in dollars.
+    `rates` are lines per second over a short and a long while; `link` leads to the same on a page."""
 
     phase: str
     total: int
@@ -38,6 +39,9 @@ class Figures:
     rate: float | None
     tokens_rate: float | None
     lanes: tuple[LaneFigures, ...] = ()
+    cost: float | None = None
+    rates: tuple[float, ...] = ()
+    link: str | None = None
 
     @property
     def done(self) -> int:
@@ -51,16 +55,24 @@ class Figures:
     def eta_s(self) -> float | None:
         return (self.total - self.done) / self.rate if self.rate else None
 
+    @property
+    def eta_range_s(self) -> tuple[float, float] | None:
+        """At the highest of `rates`, and at the lowest."""
+        rates = [rate for rate in self.rates if rate > 0]
+        left = self.total - self.done
+        return (left / max(rates), left / min(rates)) if rates and self.total else None
+
 
 class RateMeter:
-    """Lines and tokens per second over the last `RATE_WINDOW_S`."""
+    """Lines and tokens per second over the last `window_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_s: float = RATE_WINDOW_S) -> None:
+        self._window_s = window_s
         self._points: deque[tuple[float, int, int]] = deque()
 
     def note(self, now_s: float, done: int, tokens: int) -> None:
         self._points.append((now_s, done, tokens))
-        while len(self._points) > 2 and self._points[1][0] <= now_s - RATE_WINDOW_S:
+        while len(self._points) > 2 and self._points[1][0] <= now_s - self._window_s:
             self._points.popleft()
 
     @property

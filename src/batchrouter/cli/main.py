@@ -1,8 +1,9 @@
 """The command `batchrouter`. Options are read here; what a command needs is imported when it runs, so that `--help`
 is quick.
 
-Exit codes: 0 all is well; 1 it ran, and some lines failed or have errors; 2 it could not run; 3 (`run`) only a person
-can make it go on; 130 interrupted. With `--json` standard output holds JSON alone, with a member `ok`.
+Exit codes: 0 all is well; 1 it ran, and some lines failed or have errors; 2 it could not run; 3 only a person can make
+it go on: of a run, or because the server cannot be reached or takes no such key; 130 interrupted. With `--json`
+standard output holds JSON alone, with a member `ok`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from batchrouter.cli import words
+from batchrouter.cli.batch_commands import batches_app
 from batchrouter.cli.db_commands import db_app
 from batchrouter.cli.key_commands import keys_app, tenants_app
 from batchrouter.cli.logs import log_to_stderr
@@ -38,18 +40,22 @@ from batchrouter.cli.options import (
     System,
     TableForm,
 )
-from batchrouter.errors import ApiError, BatchRouterError, InputError
+from batchrouter.cli.submit_commands import submit_app
+from batchrouter.errors import ApiError, BatchRouterError, InputError, TransportError
 
 app = typer.Typer(
     help="A batch API for language models, in front of any provider.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(submit_app)
+app.add_typer(batches_app)
 app.add_typer(db_app, name="db")
 app.add_typer(keys_app, name="keys")
 app.add_typer(tenants_app, name="tenants")
+
+NEEDS_PERSON_STATUSES = (401, 403)
 
 RUN_EPILOG = (
     "Exit codes: 0 all lines are answered; 1 some lines failed (they are in the errors file); 2 it could not run "
@@ -67,8 +73,13 @@ def main() -> NoReturn:
         if end.code == words.REFUSED and "--json" in sys.argv:  # an option that there is not; stderr has the words
             words.emit({"ok": False, "exit_code": words.REFUSED, "error": {"message": "wrong usage", "code": "usage"}})
         raise
+    except ApiError as error:
+        away = error.status in NEEDS_PERSON_STATUSES or error.status >= 500
+        _fail(str(error), error.code, words.NEEDS_PERSON if away else words.REFUSED)
+    except TransportError as error:
+        _fail(str(error), exit_code=words.NEEDS_PERSON)
     except BatchRouterError as error:
-        _fail(str(error), error.code if isinstance(error, ApiError) else None)
+        _fail(str(error))
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not try to flush it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,11 +91,11 @@ def main() -> NoReturn:
     sys.exit(words.OK)
 
 
-def _fail(sentence: str, code: str | None = None) -> NoReturn:
+def _fail(sentence: str, code: str | None = None, exit_code: int = words.REFUSED) -> NoReturn:
     words.say(f"error: {sentence}")
     if "--json" in sys.argv:
-        words.emit({"ok": False, "exit_code": words.REFUSED, "error": {"message": sentence, "code": code}})
-    sys.exit(words.REFUSED)
+        words.emit({"ok": False, "exit_code": exit_code, "error": {"message": sentence, "code": code}})
+    sys.exit(exit_code)
 
 
 @app.command()

@@ -28,6 +28,19 @@ LogFormat = Annotated[
 ]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", metavar="URL", help="Default: the url of the first line.")]
 
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", help="The server. Default: BATCHROUTER_URL, else that of the data folder."),
+]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="Default: BATCHROUTER_API_KEY.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Act for this one, with an admin's key.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="NAME=VALUE", help="Only these lines: outcome, finish_reason, code, custom_id, text."
+    ),
+]
+
 
 Prompt = Annotated[
     str | None, typer.Option("--prompt", metavar="TEXT", help="Asked of each row of a table; {column} is its cell.")
@@ -51,6 +64,18 @@ OutputForm = Annotated[Form | None, typer.Option("--to", help="Form of the outpu
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="Of CSV: a character, tab or auto. Default: a comma.")
 ]
+
+
+class Priority(StrEnum):
+    high = "high"
+    normal = "normal"
+    low = "low"
+
+
+class SendMode(StrEnum):
+    auto = "auto"
+    realtime = "realtime"
+    batch = "batch"
 
 
 class KeyRole(StrEnum):

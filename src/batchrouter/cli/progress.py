@@ -10,9 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from batchrouter.cli.facts import clean, money
 from batchrouter.cli.figures import Figures, LaneFigures
 from batchrouter.cli.words import count, say, seconds, short_count
 
@@ -94,11 +96,13 @@ def line_of(figures: Figures) -> str:
         return figures.phase
     share = 100 * figures.done / figures.total
     rate = UNKNOWN if figures.rate is None else f"{figures.rate:.1f}/s"
+    cost = "" if figures.cost is None else f"cost {money(figures.cost)}, "
     return (
         f"{figures.phase}: {count(figures.done)}/{count(figures.total)} ({share:.1f} %), "
         f"failed {count(figures.failed)}, in flight {figures.in_flight}, waiting {count(figures.waiting)}, "
         f"retrying {count(figures.retrying)}, rate {rate}, "
-        f"tokens {short_count(figures.tokens_in)} in {short_count(figures.tokens_out)} out, ETA {_eta(figures)}"
+        f"tokens {short_count(figures.tokens_in)} in {short_count(figures.tokens_out)} out, "
+        f"{cost}ETA {_eta(figures)}"
     )
 
 
@@ -123,10 +127,15 @@ def panel_of(figures: Figures, title: str, note: str | None) -> Panel:
     )
     bar = Table.grid(expand=True)  # a bar alone does not end its line
     bar.add_row(ProgressBar(total=figures.total or None, completed=figures.done, pulse=not figures.total))
-    parts: list[RenderableType] = [bar, rows, _figure("tokens", tokens), *_lanes(figures.lanes)]
+    spent = _figure("tokens", tokens)
+    if figures.cost is not None:
+        spent.append_text(Text("   ")).append_text(_figure("cost", money(figures.cost)))
+    parts: list[RenderableType] = [bar, rows, spent, *_lanes(figures.lanes)]
+    if figures.link is not None:
+        parts.append(Text(figures.link, style=Style(dim=True, link=figures.link), overflow="fold"))
     if note:
         parts.append(Text(note, style="bold yellow"))
-    return Panel(Group(*parts), title=Text(f"{title}: {figures.phase}"), title_align="left")
+    return Panel(Group(*parts), title=Text(clean(f"{title}: {figures.phase}")), title_align="left")
 
 
 def _figure(name: str, value: str, style: str = "") -> Text:
@@ -156,4 +165,8 @@ def _state_of(lane: LaneFigures) -> str:
 
 
 def _eta(figures: Figures) -> str:
+    span = figures.eta_range_s
+    if span is not None:
+        low, high = (seconds(round(each)) if each >= 1 else seconds(each) for each in span)
+        return low if low == high else f"{low} to {high}"
     return UNKNOWN if figures.eta_s is None else seconds(figures.eta_s)

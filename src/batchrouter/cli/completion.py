@@ -1,0 +1,44 @@
+"""Ids of batches for the shell to complete: asked of the server, for a second at most, and in silence."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+import typer
+
+BOUND_S = 1.0
+SHOWN = 50
+RUNNING = ("cancel", "pause", "resume", "wait")
+OVER = ("fetch", "retry")
+
+
+def batch_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Each with its state and name; those that the command is for. Nothing when anything at all is wrong."""
+    found: list[tuple[str, str]] = []
+    # In a thread, because no timeout of ours bounds the look-up of a host's name.
+    asking = Thread(target=_ask, args=(dict(ctx.params), ctx.info_name or "", incomplete, found), daemon=True)
+    asking.start()
+    asking.join(BOUND_S)
+    return list(found)
+
+
+def _ask(params: dict[str, object], command: str, incomplete: str, found: list[tuple[str, str]]) -> None:
+    try:
+        import msgspec
+
+        from batchrouter.cli.facts import clean
+        from batchrouter.cli.place import ServerOptions
+        from batchrouter.cli.server import Server
+        from batchrouter.cli.told import BatchTold
+
+        names = ("url", "key", "tenant", "data", "config")
+        options = msgspec.convert({name: params.get(name) for name in names}, ServerOptions, strict=False)
+        server = Server.of(options, patience_s=0.0, timeout_s=BOUND_S)
+        taken = params.get("ids") or ()
+        for raw in server.page({"limit": SHOWN, **({"search": incomplete} if incomplete else {})}).data:
+            batch = msgspec.convert(raw, BatchTold)
+            is_for = not batch.final if command in RUNNING else batch.final if command in OVER else True
+            if batch.id.startswith(incomplete) and is_for and batch.id not in taken:  # type: ignore[operator]
+                found.append((batch.id, clean(f"{batch.state} {batch.name}").strip()))
+    except Exception:  # a shell that completes has no place for words
+        return

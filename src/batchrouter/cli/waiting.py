@@ -1,0 +1,294 @@
+"""`batchrouter wait`: watch batches until they are over, however often the server is restarted meanwhile.
+
+What happens to the batches does not depend on who watches: interrupting it changes nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from batchrouter.bootstrap.local import now_s
+from batchrouter.cli.facts import clean, digest, exit_code_of, fact, faults, money
+from batchrouter.cli.figures import Figures, LaneFigures, RateMeter
+from batchrouter.cli.lost import failures_of
+from batchrouter.cli.place import ServerOptions
+from batchrouter.cli.progress import Progress, progress_on_stderr
+from batchrouter.cli.server import Server
+from batchrouter.cli.told import BatchTold
+from batchrouter.cli.words import INTERRUPTED, OK, SOME_FAILED, emit, say, tell
+
+PATIENCE_S = 600.0
+POLL_FIRST_S = 0.2
+POLL_MOST_S = 2.0
+LONG_WINDOW_S = 60.0
+PHASES = {
+    "validating": "checking the lines",
+    "in_progress": "running",
+    "finalizing": "putting the output together",
+    "cancelling": "cancelling",
+    "paused": "paused",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """`timeout_s`: when to give up watching."""
+
+    server: ServerOptions
+    ids: tuple[str, ...]
+    timeout_s: float | None = None
+    json: bool = False
+
+
+def wait_for_batches(options: WaitOptions) -> int:
+    server = Server.of(options.server, patience_s=PATIENCE_S)
+    ids = list(dict.fromkeys(server.find(told) for told in options.ids))
+    watched = Watched(server, ids)
+    try:
+        watched.watch(options.timeout_s)
+    except KeyboardInterrupt:
+        say(goes_on(watched.batches))
+    late = not all(batch.final for batch in watched.batches) and not watched.interrupted
+    code = SOME_FAILED if late else exit_code_of(watched.batches)
+    if watched.interrupted:
+        code = INTERRUPTED
+    told = [end_of(server, batch) for batch in watched.batches]
+    if options.json:
+        emit({"ok": code == OK, "exit_code": code, "batches": [one.told for one in told]})
+        return code
+    for one in told:
+        tell("\n".join(one.lines))
+    if late:
+        say(f"Not over after {options.timeout_s:.0f} s. {goes_on(watched.batches)}")
+    return code
+
+
+def goes_on(batches: Sequence[BatchTold]) -> str:
+    """What an interrupted command leaves behind, and what continues it."""
+    left = [batch for batch in batches if not batch.final]
+    if not left:
+        return "Interrupted."
+    ids = " ".join(batch.id for batch in left)
+    they = "The batch goes" if len(left) == 1 else f"{len(left)} batches go"
+    done, total = (sum(getattr(batch.request_counts, name) for batch in left) for name in ("done", "total"))
+    return (
+        f"Interrupted. {they} on at the server, {done}/{total} lines are done and kept.\n"
+        f"  `batchrouter wait {ids}` watches again, `batchrouter cancel {ids}` ends "
+        + ("it." if len(left) == 1 else "them.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a batch ended, for machines and for people."""
+
+    told: dict[str, Any]
+    lines: list[str]
+
+
+def end_of(server: Server, batch: BatchTold) -> End:
+    """With why its lines failed, where it is over."""
+    failures = failures_of(server, batch) if batch.final else []
+    told: dict[str, Any] = {
+        "id": batch.id,
+        "status": batch.status,
+        "total": batch.request_counts.total,
+        "completed": batch.request_counts.completed,
+        "failed": batch.request_counts.failed,
+        "invalid_output": batch.batchrouter.invalid_output,
+        "cost": batch.usage.cost,
+        "seconds": round(batch.ran_s(now_s())),
+        "failures": msgspec.to_builtins(failures),
+        "errors": msgspec.to_builtins(batch.errors.data) if batch.errors is not None else [],
+        "dashboard": server.dashboard(batch.id),
+    }
+    return End(told, [fact(batch, now_s()), *faults(batch), *digest(failures)])
+
+
+@dataclass(slots=True)
+class _Meters:
+    short: RateMeter = field(default_factory=RateMeter)
+    long: RateMeter = field(default_factory=lambda: RateMeter(LONG_WINDOW_S))
+
+
+class Watched:
+    """Batches of one server. `interrupted` once somebody has; `batches` as they were seen last."""
+
+    def __init__(self, server: Server, ids: Sequence[str]) -> None:
+        self._server = server
+        self._ids = ids
+        self._meters = {batch_id: _Meters() for batch_id in ids}
+        self._begun_s = time.perf_counter()
+        self.batches: list[BatchTold] = []
+        self.interrupted = False
+
+    def watch(self, timeout_s: float | None = None) -> None:
+        """Until all are over or the time is up. Raises `KeyboardInterrupt` after what was drawn is gone."""
+        self.batches = [self._server.batch(batch_id) for batch_id in self._ids]
+        poll_s = POLL_FIRST_S
+        try:
+            with self._view() as view:
+                self._server.client.note = view.note
+                while True:
+                    view.show([self._figures(batch) for batch in self.batches], self.batches)
+                    left_s = self._left_s(timeout_s)
+                    if all(batch.final for batch in self.batches) or left_s <= 0:
+                        return
+                    time.sleep(min(poll_s, left_s))
+                    poll_s = min(POLL_MOST_S if len(self._ids) > 1 else 1.0, poll_s * 1.5)
+                    self.batches = [each if each.final else self._server.batch(each.id) for each in self.batches]
+        except KeyboardInterrupt:
+            self.interrupted = True
+            raise
+        finally:
+            self._server.client.note = say
+
+    def _view(self) -> View:
+        if len(self._ids) == 1:
+            return OneView(progress_on_stderr(self.batches[0].name or self._ids[0]))
+        console = Console(stderr=True)
+        if console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty():
+            return TableView(console)
+        return LinesView()
+
+    def _left_s(self, timeout_s: float | None) -> float:
+        if timeout_s is None:
+            return POLL_MOST_S
+        return timeout_s - (time.perf_counter() - self._begun_s)
+
+    def _figures(self, batch: BatchTold) -> Figures:
+        counts, usage, meters = batch.request_counts, batch.usage, self._meters[batch.id]
+        at_s, tokens = time.perf_counter(), usage.input_tokens + usage.output_tokens
+        for meter in (meters.short, meters.long):
+            meter.note(at_s, counts.done, tokens)
+        rate, tokens_rate = meters.short.rates or (None, None)
+        slow, _ = meters.long.rates or (None, None)
+        lanes, now = batch.batchrouter.lanes, now_s()
+        return Figures(
+            phase=PHASES.get(batch.state, batch.state),
+            total=counts.total,
+            completed=counts.completed,
+            failed=counts.failed,
+            in_flight=sum(lane.in_flight + lane.in_job for lane in lanes),
+            retrying=sum(lane.retrying for lane in lanes),
+            tokens_in=usage.input_tokens,
+            tokens_out=usage.output_tokens,
+            elapsed_s=batch.ran_s(now),
+            rate=rate,
+            tokens_rate=tokens_rate,
+            lanes=tuple(
+                LaneFigures(
+                    name=clean(f"{lane.provider}/{lane.model}"),
+                    state=lane.state,
+                    reason=clean(lane.reason) if lane.reason else None,
+                    until_s=None if not lane.until else lane.until - now,
+                    in_flight=lane.in_flight,
+                    limit=lane.limit,
+                    done=lane.done,
+                    left=lane.left,
+                )
+                for lane in lanes
+            ),
+            cost=usage.cost,
+            rates=tuple(each for each in (rate, slow) if each is not None),
+            link=self._server.dashboard(batch.id),
+        )
+
+
+class View(Protocol):
+    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None: ...
+
+    @property
+    def note(self) -> Callable[[str], None]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class OneView:
+    """As a run shows itself."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.note = progress.note
+
+    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
+        self._progress.show(figures[0])
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__(None, None, None)
+
+
+class LinesView:
+    """A line for each batch whose state has changed."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self.note: Callable[[str], None] = say
+
+    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
+        for batch in batches:
+            if self._states.get(batch.id) != batch.state:
+                self._states[batch.id] = batch.state
+                say(fact(batch, now_s()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class TableView:
+    """A row for each batch."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._note: str | None = None
+        self.note: Callable[[str], None] = self._take
+
+    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
+        rows = Table.grid(padding=(0, 1), expand=True)
+        for ratio in (4, 3, 4, 3, 2):
+            rows.add_column(ratio=ratio, no_wrap=True)
+        for each, batch in zip(figures, batches, strict=True):
+            eta = "" if each.eta_range_s is None else f"{each.eta_range_s[1]:.0f} s left"
+            rows.add_row(
+                Text(clean(batch.name) or batch.id, style="bold"),
+                Text(batch.state),
+                ProgressBar(total=each.total or None, completed=each.done, pulse=not each.total),
+                Text(f"{each.done}/{each.total}" + (f", {each.failed} failed" if each.failed else "")),
+                Text(eta if not batch.final else money(each.cost), style="dim"),
+            )
+        title = f"{sum(batch.final for batch in batches)} of {len(batches)} over"
+        panel = Panel(rows, title=Text(title), subtitle=Text(self._note) if self._note else None, title_align="left")
+        self._live.update(panel, refresh=True)
+
+    def _take(self, sentence: str) -> None:
+        self._note = sentence
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
