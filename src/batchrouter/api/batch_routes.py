@@ -11,7 +11,9 @@ from batchrouter.api.batch_filters import filter_of
 from batchrouter.api.batch_objects import BatchList, batch_object
 from batchrouter.api.context import Context
 from batchrouter.api.replies import json_reply
+from batchrouter.api.waiting import unless_gone, wait_of
 from batchrouter.domain.tenant import Role
+from batchrouter.service import asked
 from batchrouter.service.batches import LIST_DEFAULT, LIST_MAX
 from batchrouter.service.caller import Caller
 
@@ -42,7 +44,22 @@ async def list_batches(context: Context, request: Request, caller: Caller) -> Re
 
 
 async def retrieve_batch(context: Context, request: Request, caller: Caller) -> Response:
-    return json_reply(batch_object(await context.service.batches.get(caller, request.path_params["batch_id"])))
+    """With `wait`, as soon as there is news (RFC 7240 calls the header `Prefer: wait`)."""
+    batch_id: str = request.path_params["batch_id"]
+    final = asked.one_of(request.query_params.get("wait_for") or "change", ("change", "final"), "wait_for") == "final"
+    wait_s = wait_of(request)
+    if not wait_s:
+        return json_reply(batch_object(await context.service.batches.get(caller, batch_id)))
+    work = context.service.following.batch(caller, batch_id, wait_s, final=final)
+    return json_reply(batch_object(await unless_gone(request, work)))
+
+
+async def pause_batch(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(batch_object(await context.service.steering.pause(caller, request.path_params["batch_id"])))
+
+
+async def resume_batch(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(batch_object(await context.service.steering.resume(caller, request.path_params["batch_id"])))
 
 
 async def cancel_batch(context: Context, request: Request, caller: Caller) -> Response:

@@ -13,6 +13,8 @@ from batchrouter.api import (
     batch_objects,
     batch_routes,
     check_objects,
+    event_objects,
+    event_routes,
     file_routes,
     objects,
     other_routes,
@@ -75,6 +77,9 @@ FILTERS = (
     Query("retry_of", "string", "Batches that retry this one."),
     Query("tenant", "string", "With an admin's key: act for the tenant of this name; `*`: list those of all tenants."),
 )
+
+
+WAIT = Query("wait", "integer", "Seconds, up to 60, for which to wait for news; also as `Prefer: wait=60`.")
 
 
 def _limit(most: int, default: int) -> Query:
@@ -211,10 +216,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         method="GET",
         path="/batches/{batch_id}",
         name="retrieveBatch",
-        words="Retrieve a batch.",
+        words="Retrieve a batch; with `wait`, as soon as it is final or its state, counts or pause have changed.",
         handler=batch_routes.retrieve_batch,
+        query=(WAIT, Query("wait_for", "string", "`change` (default), or `final`: wait until the batch has ended.")),
         reply=batch_objects.BatchObject,
-        errors=(401, 404),
+        errors=(400, 401, 404),
     ),
     Endpoint(
         method="GET",
@@ -247,9 +253,21 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             Query("text", "string", "Part of a text in request or answer, in whatever case."),
             Query("include", "string", "`request`: with the line of the input file."),
             Query("format", "string", "`json` or `jsonl`, whatever the `Accept` header says."),
+            WAIT,
         ),
         reply=result_objects.LineList,
         errors=(400, 401, 404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches/{batch_id}/events",
+        name="listEvents",
+        words="List the changes of a batch's state; with `Accept: text/event-stream` as they happen, and the batch "
+        "itself whenever it has changed.",
+        handler=event_routes.list_events,
+        query=(_limit(100, 100), Query("after", "integer", "List what comes after the event with this `no`."), WAIT),
+        reply=event_objects.EventList,
+        errors=(400, 401, 404),
     ),
     Endpoint(
         method="GET",
@@ -266,6 +284,24 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         name="cancelBatch",
         words="Cancel a batch. Finished lines are kept and delivered.",
         handler=batch_routes.cancel_batch,
+        reply=batch_objects.BatchObject,
+        errors=(401, 404, 409),
+    ),
+    Endpoint(
+        method="POST",
+        path="/batches/{batch_id}/pause",
+        name="pauseBatch",
+        words="Send nothing more of a batch until it is resumed. Its deadline stands; calls in flight end and count.",
+        handler=batch_routes.pause_batch,
+        reply=batch_objects.BatchObject,
+        errors=(401, 404, 409),
+    ),
+    Endpoint(
+        method="POST",
+        path="/batches/{batch_id}/resume",
+        name="resumeBatch",
+        words="Go on with a batch that was paused.",
+        handler=batch_routes.resume_batch,
         reply=batch_objects.BatchObject,
         errors=(401, 404, 409),
     ),

@@ -11,6 +11,7 @@ from batchrouter.ports.wake import Wake
 from batchrouter.service.batches import Batches
 from batchrouter.service.checks import Checks
 from batchrouter.service.files import Files
+from batchrouter.service.following import Following
 from batchrouter.service.intake import MemoryScratch, ScratchMaker
 from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
@@ -18,7 +19,9 @@ from batchrouter.service.providers import ProviderBook
 from batchrouter.service.quotas import RequestQuotas
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.results import LineResults
+from batchrouter.service.steering import Steering
 from batchrouter.service.uploads import Uploads
+from batchrouter.service.watching import Watching
 
 
 class Service:
@@ -47,8 +50,11 @@ class Service:
         self.uploads = Uploads(self.files, catalog, calls, blobs, clock, chance, self.limits)
         self.keys = Keys(catalog, calls, clock, chance)
         self.batches = Batches(catalog, calls, clock, chance, wake, self.limits, quotes, self.keys)
+        self.steering = Steering(catalog, calls, clock, wake, self.batches)
         self.quotes = quotes
         self.results = LineResults(results, calls, blobs, clock)
+        self.watching = Watching(results, calls, clock)
+        self.following = Following(self.batches, self.results, self.watching, catalog, calls, clock)
         self.checks = checks
         self.providers = providers
         self.request_quotas = RequestQuotas(catalog, calls, clock)
