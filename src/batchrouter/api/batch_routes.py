@@ -11,6 +11,7 @@ from batchrouter.api.batch_filters import filter_of
 from batchrouter.api.batch_objects import BatchList, batch_object
 from batchrouter.api.context import Context
 from batchrouter.api.replies import json_reply
+from batchrouter.api.summary_objects import summary_object
 from batchrouter.api.waiting import unless_gone, wait_of
 from batchrouter.domain.tenant import Role
 from batchrouter.service import asked
@@ -60,6 +61,10 @@ async def pause_batch(context: Context, request: Request, caller: Caller) -> Res
 
 async def resume_batch(context: Context, request: Request, caller: Caller) -> Response:
     return json_reply(batch_object(await context.service.steering.resume(caller, request.path_params["batch_id"])))
+
+
+async def summarize_batch(context: Context, request: Request, caller: Caller) -> Response:
+    return json_reply(summary_object(await context.service.summaries.summary(caller, request.path_params["batch_id"])))
 
 
 async def cancel_batch(context: Context, request: Request, caller: Caller) -> Response:

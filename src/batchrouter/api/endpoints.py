@@ -23,6 +23,7 @@ from batchrouter.api import (
     requests,
     result_objects,
     result_routes,
+    summary_objects,
     upload_routes,
 )
 from batchrouter.api.context import Context
@@ -277,6 +278,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         handler=result_routes.retrieve_result,
         reply=result_objects.LineObject,
         errors=(400, 401, 404, 409),
+    ),
+    Endpoint(
+        method="GET",
+        path="/batches/{batch_id}/summary",
+        name="summarizeBatch",
+        words="What its finished lines come to: pace, errors and finish reasons by kind, latency, curves over time.",
+        handler=batch_routes.summarize_batch,
+        reply=summary_objects.SummaryObject,
+        errors=(401, 404),
     ),
     Endpoint(
         method="POST",

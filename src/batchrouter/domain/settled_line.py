@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -61,6 +62,24 @@ def error_code_of(line: bytes) -> str | None:
         except (msgspec.DecodeError, RecursionError):  # not an object
             return None
     return code
+
+
+def error_message_of(line: bytes) -> str | None:
+    """What the line's error, or that of its body, says. None where it says nothing."""
+    decoded = _decoded(line)
+    errors = [bytes(decoded.error)]
+    if decoded.response is not None:
+        with suppress(msgspec.DecodeError, RecursionError):  # not an object
+            errors.append(bytes(_bodies.decode(decoded.response.body).error))
+    for error in errors:
+        try:
+            value: Any = json.loads(error)
+        except (ValueError, RecursionError):
+            continue
+        message = value.get("message") if isinstance(value, dict) else value
+        if isinstance(message, str) and message:
+            return message
+    return None
 
 
 def _decoded(line: bytes) -> _Line:
