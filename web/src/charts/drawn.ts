@@ -13,17 +13,17 @@ export function drawn(box: HTMLElement, data: RefObject<ChartData>, onPoint: (in
   const dim = colour("--mantine-color-dimmed");
   const grid = { stroke: colour("--mantine-color-default-border"), width: 1 };
   const font = `11px ${colour("--mantine-font-family")}`;
-  const { series, band } = data.current;
+  const { series, bands } = data.current;
   const plot = new uPlot(
     {
       width: box.clientWidth,
       height: HEIGHT_PX,
-      padding: [8, 4, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
       axes: [
-        { stroke: dim, font, grid: { show: false }, ticks: { show: false }, size: 24, space: 70, values: times },
+        { stroke: dim, font, grid: { show: false }, ticks: { show: false }, size: 24, space: 80, values: times },
         {
           stroke: dim,
           font,
@@ -35,7 +35,10 @@ export function drawn(box: HTMLElement, data: RefObject<ChartData>, onPoint: (in
         },
       ],
       series: [{}, ...series.map((each) => seriesOf(each, colour, dim))],
-      ...(band && { bands: [{ series: [band[0] + 1, band[1] + 1], fill: faint(colour("--flight"), 0.14) }] }),
+      bands: (bands ?? []).map(({ between: [upper, lower], tone }) => ({
+        series: [upper + 1, lower + 1],
+        fill: faint(colour(`--${tone}`), 0.22),
+      })),
       hooks: {
         draw: [(self) => ticks(self, data.current, colour("--failed"))],
         setCursor: [(self) => onPoint(self.cursor.left != null && self.cursor.left >= 0 ? (self.cursor.idx ?? null) : null)],

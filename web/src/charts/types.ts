@@ -17,6 +17,6 @@ export interface ChartData {
   format: (value: number) => string;
   /** Marks at the foot: how often something happened since the mark before. */
   ticks?: { at: number; count: number }[];
-  /** Two series, by index, with the room between them filled. */
-  band?: [number, number];
+  /** Pairs of series, by index, the upper one first, with the room between them filled. */
+  bands?: { between: [number, number]; tone: "failed" | "flight" }[];
 }

@@ -12,6 +12,7 @@ const PARTS: { of: keyof Counts; name: string; tone: string }[] = [
 ];
 /** Told even when there is nothing of it: people look for them. */
 const ALWAYS = new Set(["done", "failed"]);
+const RUNNING = new Set(["inFlight", "retrying", "waiting"]);
 
 /** Where a batch's lines are: a bar, and the same as numbers. `detail` is how many of the numbers stand below it. */
 export function CountsBar({ counts, detail }: { counts: Counts; detail: "none" | "short" | "all" }) {
@@ -19,7 +20,10 @@ export function CountsBar({ counts, detail }: { counts: Counts; detail: "none" |
   const words = PARTS.filter(({ of }) => counts[of] > 0)
     .map(({ of, name }) => `${count(counts[of])} ${name}`)
     .join(", ");
-  const told = PARTS.filter(({ of }) => (detail === "all" && of !== "unfinished") || counts[of] > 0 || ALWAYS.has(of));
+  const running = total === 0 || counts.done + counts.failed + counts.unfinished < total;
+  const told = PARTS.filter(
+    ({ of }) => counts[of] > 0 || ALWAYS.has(of) || (detail === "all" && running && RUNNING.has(of)),
+  );
   return (
     <div>
       <div

@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import type { Batch, Summary } from "../../api/types.ts";
 import { TimeChart } from "../../charts/TimeChart.tsx";
 import type { ChartData } from "../../charts/types.ts";
-import { rate, short } from "../../lib/format.ts";
+import { short } from "../../lib/format.ts";
 import { ofSamples, ofSummary, type Point, projection } from "../../lib/history.ts";
 import type { Eta } from "../../lib/pace.ts";
 import { Panel } from "../../parts/Panel.tsx";
@@ -58,12 +58,15 @@ function progressOf(points: Point[], total: number, eta: Eta | null): ChartData 
   return {
     times,
     format: short,
-    band: [2, 3],
+    bands: [
+      { between: [0, 1], tone: "failed" },
+      { between: [2, 3], tone: "flight" },
+    ],
     series: [
       {
         name: "failed",
         tone: "failed",
-        look: "area",
+        look: "line",
         values: [...points.map((point) => point.done + point.failed), ...blank],
         told: failed,
       },
@@ -78,7 +81,7 @@ function paceOf(points: Point[]): ChartData {
   const values = points.map((point) => point.lines);
   return {
     times: points.map((point) => point.at),
-    format: (value) => rate(value),
+    format: (value) => `${short(value)}/s`,
     series: [{ name: "requests", tone: "flight", look: "line", values }],
   };
 }

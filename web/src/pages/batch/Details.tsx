@@ -5,6 +5,9 @@ import { clock } from "../../lib/words.ts";
 import { type Fact, Facts } from "../../parts/Facts.tsx";
 import { Panel } from "../../parts/Panel.tsx";
 
+/** Metadata that the batch itself has as members. */
+const TOLD = new Set(["priority", "max_cost"]);
+
 /** What the batch was asked to do. */
 export function Details({ batch }: { batch: Batch }) {
   const link = useLink();
@@ -21,7 +24,9 @@ export function Details({ batch }: { batch: Batch }) {
     dedupe ? { name: "Identical lines", value: "sent once" } : null,
     reused ? { name: "Reused answers", value: count(reused), more: "not paid for here" } : null,
     invalid_output ? { name: "Invalid output", value: count(invalid_output), more: "breaks its schema" } : null,
-    ...Object.entries(batch.metadata ?? {}).map(([name, value]) => ({ name, value })),
+    ...Object.entries(batch.metadata ?? {})
+      .filter(([name]) => !TOLD.has(name))
+      .map(([name, value]) => ({ name, value })),
   ];
   return (
     <Panel title="Details">

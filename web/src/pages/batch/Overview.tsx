@@ -37,10 +37,14 @@ export function Overview({ batch }: { batch: Batch }) {
       )}
       <Lanes lanes={batch.batchrouter?.lanes ?? []} final={isFinal(batch)} />
       <div className={classes.pair}>
-        <Timeline batch={batch} />
-        <Details batch={batch} />
-        <Spend batch={batch} />
-        <BatchFiles batch={batch} />
+        <div className={classes.parts}>
+          <Timeline batch={batch} />
+          <Spend batch={batch} />
+        </div>
+        <div className={classes.parts}>
+          <BatchFiles batch={batch} />
+          <Details batch={batch} />
+        </div>
       </div>
     </div>
   );

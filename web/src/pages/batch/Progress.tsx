@@ -40,7 +40,7 @@ function runningFacts(batch: Batch, summary: Summary | null | undefined, now: nu
     {
       name: "Time left",
       value: eta === null ? "–" : range(eta.low, eta.high),
-      more: eta === null ? waiting(batch) : `until about ${clock(now + eta.high, now)}`,
+      more: eta === null ? waiting(batch) : `by ${clock(now + eta.high, now).replace(/^(\d\d:\d\d):\d\d$/, "$1")} at the latest`,
     },
     cost(batch),
     { name: "Running for", value: duration(now - batch.created_at), more: `since ${clock(batch.created_at, now)}` },

@@ -1,8 +1,9 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Batch } from "../../api/types.ts";
 import { useNow } from "../../app/useNow.ts";
+import { stepRows } from "../../parts/stepRows.ts";
 import { BatchRow } from "./BatchRow.tsx";
 import classes from "./BatchTable.module.css";
 
@@ -52,7 +53,7 @@ export function BatchTable({ rows, hasMore, onEnd, onSeen, showTenant }: Props) 
           ))}
         </div>
       </div>
-      <div ref={list} role="rowgroup" style={{ position: "relative", height: virtual.getTotalSize() }} onKeyDown={step}>
+      <div ref={list} role="rowgroup" style={{ position: "relative", height: virtual.getTotalSize() }} onKeyDown={stepRows}>
         {items.map((item) => {
           const batch = rows[item.index];
           if (batch === undefined) return null;
@@ -72,15 +73,4 @@ export function BatchTable({ rows, hasMore, onEnd, onSeen, showTenant }: Props) 
       </div>
     </div>
   );
-}
-
-function step(event: KeyboardEvent<HTMLElement>) {
-  const by = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-  const row = (event.target as HTMLElement).closest<HTMLElement>("[data-index]");
-  if (by === undefined || row === null) return;
-  const next = event.currentTarget.querySelector<HTMLElement>(`[data-index="${Number(row.dataset.index) + by}"] a`);
-  if (next === null) return;
-  event.preventDefault();
-  next.focus({ preventScroll: true });
-  next.closest("[data-index]")?.scrollIntoView({ block: "nearest" });
 }
