@@ -34,7 +34,7 @@ class Gates:
         "_published",
         "_rate",
         "_shares",
-        "_slow",
+        "limits",
         "newcomer_part",
         "sent",
     )
@@ -49,7 +49,8 @@ class Gates:
         self._known = {kind: float(rate) for kind, rate in ((REQUESTS, rpm), (TOKENS, tpm)) if rate is not None}
         self._shares = dict(self._known)
         self._rate = RateBuckets(rpm, tpm) if self._known else None
-        self._slow = self._rate is not None
+        self.limits = self._rate is not None
+        """Whether any limit but that of calls in flight is known: without one no answer need be told here."""
         self._looked = (float("-inf"), 0, 0.0)
         """When `uses` was asked last, and what had been sent and taken then."""
 
@@ -59,7 +60,7 @@ class Gates:
         """How many calls, at most `room`, may go out now."""
         if self._outage is not None:
             room = self._outage.room(now_s, room)
-        if not self._slow:
+        if not self.limits:
             return room
         if self._published is not None:
             room = self._published.room(now_s, self.sent, room)
@@ -93,6 +94,7 @@ class Gates:
     # --- what calls bring -------------------------------------------------------------------------------------------
 
     def on_answer(self, sent_s: float, tokens: Tokens | None) -> None:
+        """A good answer; may be left out while there are no `limits`."""
         if self._measured is not None:
             self._measured.on_answer(sent_s)
         if self._published is not None and tokens is not None:
@@ -102,7 +104,7 @@ class Gates:
         """The reply to call `number`, sent at `sent_s`, told what is left of these limits."""
         if self._published is None:
             self._published = PublishedLimits(self.newcomer_part)
-            self._slow = True
+            self.limits = True
         self._published.on_told(budgets, number, sent_s)
 
     def on_refusal(self, now_s: float) -> None:
@@ -110,11 +112,11 @@ class Gates:
         if self._published is None:
             if self._measured is None:
                 self._measured = MeasuredRate(now_s)
-                self._slow = True
+                self.limits = True
             self._measured.on_refusal(now_s)
 
     def correct(self, more_tokens: int) -> None:
-        """A call took that many tokens more than it was estimated at."""
+        """A call took that many tokens more than it was estimated at; may be left out while there are no `limits`."""
         if self._rate is not None:
             self._rate.correct(more_tokens)
 

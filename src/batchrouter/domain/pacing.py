@@ -21,22 +21,11 @@ per sample takes 200 to 20 on one burst of 30 drops, and doubles per round trip 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from batchrouter.domain.gates import Gates
 from batchrouter.domain.rate_headers import NO_SIGNALS, Signals
 from batchrouter.domain.tokens import Tokens
-
-
-class Verdict(IntEnum):
-    """How a call ended, as far as the pace is concerned."""
-
-    SUCCESS = 0
-    """The upstream did the work; its latency is a sample."""
-    IGNORED = 1
-    """No useful sample: a fault of the line, an error of the upstream, a cancelled call."""
-    DROPPED = 2
-    """The upstream had no room: 429, 503, 529, refused connection, no reply in time."""
+from batchrouter.domain.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +183,10 @@ class Limiter:
         """Call `number`, sent at `sent_at_s`, has ended. By `tokens`, where an answer told them, the estimate that was
         given to `on_sent` is corrected."""
         self.in_flight -= 1
+        limits = self.gates.limits
         if verdict == 0:
-            self.gates.on_answer(sent_at_s, tokens)
+            if limits:
+                self.gates.on_answer(sent_at_s, tokens)
             if self._streak and sent_at_s > self._last_decrease_s:
                 self._answers_again()
             if sent_at_s >= self._round_s:
@@ -207,7 +198,7 @@ class Limiter:
             self._on_drop(sent_at_s, now_s)
         if signals is not None and signals is not NO_SIGNALS:
             self._obey(signals, number, sent_at_s, now_s, verdict)
-        if tokens is not None:
+        if limits and tokens is not None:
             used = tokens.input + tokens.output
             if used:  # else the answer told none
                 self.gates.correct(used - tokens_estimate)

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from batchrouter.domain.pacing import Verdict
 from batchrouter.domain.rate_headers import Signals
+from batchrouter.domain.verdict import Verdict
 from batchrouter.errors import ConnectFailed, ConnectionLost, ReplyTimeout, ReplyTooLarge, TransportError
 
 

@@ -8,6 +8,8 @@ is exceeded, and most of it waits for the flush, all wait: an upstream may answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Budget:
     """Who takes must give back exactly what was taken."""
@@ -40,6 +42,15 @@ class Budget:
         taken = size + int(self.reply)
         self.used += taken
         return taken
+
+    def reserve_all(self, mine: int, sizes: Sequence[int]) -> list[int] | None:
+        """As `reserve` for each of these, if there is room for all of them together; else nothing is taken."""
+        usual = int(self.reply)
+        every = sum(sizes) + len(sizes) * usual
+        if mine + every > 2 * (self.total - self.used - every):
+            return None
+        self.used += every
+        return [size + usual for size in sizes]
 
     def take(self, more: int) -> None:
         """What came is larger than what was reserved for it; it is here, so nobody is asked."""

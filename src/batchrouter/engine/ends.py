@@ -29,6 +29,8 @@ from batchrouter.providers.base import Reply
 
 log = logging.getLogger(__name__)
 
+_SUCCEEDED = Outcome.SUCCEEDED  # a member of an enum costs a search each time
+
 
 class LineEnds:
     """One lane's. Told by its members of every call (`engine.member.Ends`)."""
@@ -70,7 +72,7 @@ class LineEnds:
     def answered(self, line: LineCall, reply: Reply, now_s: float) -> None:
         card, held = self._card, line.held
         cost_nano = UNKNOWN if card is None else card.cost_of_answer(reply.tokens, reply.cache_writes)
-        text, fields = of_reply(line, Outcome.SUCCEEDED, reply, self.lane_id, now_s)
+        text, fields = of_reply(line, _SUCCEEDED, reply, self.lane_id, now_s)
         self._settle(line, text, fields, reply.model, cost_nano)
         if line.more is not None:
             _charge(line, cost_nano)

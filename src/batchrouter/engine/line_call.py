@@ -39,6 +39,9 @@ class More:
         self.reserved = False
 
 
+_NO_HEADERS: list[tuple[bytes, bytes]] = []
+
+
 class LineCall:
     """A `Sink`. `taken` is what it holds of the byte budget, `spare` the part of it that its reply has not used yet;
     `attempts` counts requests sent, this one included. `owner`, `sent_s` and `number`
@@ -78,7 +81,7 @@ class LineCall:
         self.attempts = 0
         self.sent_s = 0.0
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers = _NO_HEADERS
         self.chunks: list[bytes] = []
         self.call: Call | None = None
 

@@ -126,18 +126,19 @@ class Loader:
         by_input: dict[tuple[str, str], list[int]] = {}
         for number, (held, _, _) in enumerate(taken):
             by_input.setdefault(held.batch.input_keys, []).append(number)
-        lines: dict[int, bytes] = {}
+        lines: list[bytes | None] = [None] * len(taken)
         for keys, numbers in by_input.items():
             try:
                 source = await self._inputs.get(*keys)
                 spans = [(h.offsets[p], h.lengths[p]) for h, p, _ in (taken[n] for n in numbers)]
-                lines.update(zip(numbers, await source.lines(spans), strict=True))
+                for number, line_bytes in zip(numbers, await source.lines(spans), strict=True):
+                    lines[number] = line_bytes
             except Exception as error:
                 batch_id = taken[numbers[0]][0].batch.id
                 log.error("%d lines of %s could not be read (%s)", len(numbers), batch_id, told(error))
         loaded = Loaded(len(taken), [], [], [])
-        for number, (held, place, reserved) in enumerate(taken):
-            if held.batch.dropped or number not in lines:
+        for (held, place, reserved), raw in zip(taken, lines, strict=True):
+            if raw is None or held.batch.dropped:
                 self.give(reserved)
                 if not held.batch.dropped:
                     loaded.unread.append((held, place))
@@ -149,7 +150,7 @@ class Loader:
             custom_id, body, more = b"null", b"", None
             fault: Exception | None = None
             try:
-                custom_id, body = decode_line(lines[number])
+                custom_id, body = decode_line(raw)
                 if not held.plain:
                     body, more = self._prepare(held, place, body)
             except LineRefused as refusal:
@@ -228,8 +229,14 @@ class Loader:
             some = self.queue.take()
             if not some:
                 break
+            sizes = [held.lengths[place] for held, place in some]
+            all_reserved = budget.reserve_all(self.bytes, sizes)
+            if all_reserved is not None:
+                self.bytes += sum(all_reserved)
+                taken += [(held, place, reserved) for (held, place), reserved in zip(some, all_reserved, strict=True)]
+                continue
             for number, (held, place) in enumerate(some):
-                size = held.lengths[place]
+                size = sizes[number]
                 if not budget.room(self.bytes, size):
                     for back in some[number:]:
                         self.queue.put_back(*back)

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from batchrouter.domain.lane_health import LaneHealth
-from batchrouter.domain.pacing import Limiter, Verdict
+from batchrouter.domain.pacing import Limiter
 from batchrouter.domain.rate_headers import NO_SIGNALS, read_body_retry, read_signals
 from batchrouter.domain.retry import NO_TRIES, Kind, RetrySettings, classify, reason_of, verdict_of
 from batchrouter.domain.shared_pace import SharedPace
 from batchrouter.domain.tokens import BYTES_PER_TOKEN
+from batchrouter.domain.verdict import Verdict
 from batchrouter.engine.budget import Budget
 from batchrouter.engine.line_call import LineCall
 from batchrouter.engine.probing import ProbeTurn
@@ -28,6 +29,8 @@ from batchrouter.providers.base import Reply
 
 End = Reply | TransportError
 Share = Callable[[Limiter], SharedPace | None]
+
+_SUCCESS = Verdict.SUCCESS  # a member of an enum costs a search each time
 
 
 class Ends(Protocol):
@@ -67,6 +70,7 @@ class MemberAtWork:
         "_budget",
         "_calls",
         "_clock",
+        "_counts_tokens",
         "_decode",
         "_flying",
         "_heads",
@@ -101,6 +105,7 @@ class MemberAtWork:
     ) -> None:
         self.name = member.name
         self.limiter = Limiter(member.pacing, learnt)
+        self._counts_tokens = member.pacing.tpm is not None
         self.shared = share(self.limiter)
         """What it has of its key's known limits; None where no other worker can be."""
         self.health = health
@@ -150,7 +155,7 @@ class MemberAtWork:
             line.spare += int(usual)
         line.sent_s = now_s
         line.attempts += 1
-        line.number = self.limiter.on_sent(now_s, self._estimate(line))
+        line.number = self.limiter.on_sent(now_s, self._estimate(line) if self._counts_tokens else 0)
         if not self.health.open:
             self.health.on_probe_sent(now_s)
         self._flying.add(line)
@@ -176,16 +181,17 @@ class MemberAtWork:
 
     def _estimate(self, line: LineCall) -> int:
         """Tokens that the line may cost, by its size; only a member with a token limit asks."""
-        return len(line.body) // BYTES_PER_TOKEN if self.limiter.settings.tpm is not None else 0
+        return len(line.body) // BYTES_PER_TOKEN
 
     # --- how calls end --------------------------------------------------------------------------------------------
 
     def on_reply(self, line: LineCall) -> None:
         now_s = self._clock.mono_s()
+        limiter, batch = self.limiter, line.held.batch
         self._flying.discard(line)
         self._traffic.in_flight -= 1
-        line.held.batch.tenant.on_end()
-        slots = self.limiter.in_flight
+        batch.tenant.on_end()
+        slots = limiter.in_flight
         try:
             chunks = line.chunks
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -194,13 +200,12 @@ class MemberAtWork:
             self._calls[status] = self._calls.get(status, 0) + 1
             signals = read_signals(status, line.headers, now_s + self._lane.unix_offset_s)
             if line.more is None:
-                reply = self._decode(line.held.batch.endpoint, status, body)
+                reply = self._decode(batch.endpoint, status, body)
             else:
-                reply = self._decode(line.held.batch.endpoint, status, body, line.more.note)
+                reply = self._decode(batch.endpoint, status, body, line.more.note)
             if 200 <= status < 300 and reply.usable:
-                self.limiter.on_end(
-                    line.sent_s, now_s, Verdict.SUCCESS, signals, line.number, reply.tokens, self._estimate(line)
-                )
+                estimate = self._estimate(line) if self._counts_tokens else 0
+                limiter.on_end(line.sent_s, now_s, _SUCCESS, signals, line.number, reply.tokens, estimate)
                 self.health.on_answer(line.sent_s, now_s)
                 self._lane.answered(line, reply, now_s)
                 return
@@ -210,7 +215,7 @@ class MemberAtWork:
             if retry_after_s is None and kind is Kind.BUSY:
                 retry_after_s = read_body_retry(body)
                 signals = replace(signals, retry_after_s=retry_after_s)
-            self.limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals, line.number)
+            limiter.on_end(line.sent_s, now_s, verdict_of(kind, error), signals, line.number)
             reason = reason_of(status, reply.code, error)
             self._lane.failed(line, self, kind, reply, reason, now_s, retry_after_s)
         except Exception as error_of_ours:

@@ -125,10 +125,13 @@ def _tokens(usage: _Usage, thinking_apart: bool) -> tuple[Tokens, int]:
     if thinking_apart:
         said = max(said, (usage.total_tokens or 0) - read)
     cached = before.cached_tokens or usage.cached_tokens or usage.prompt_cache_hit_tokens or 0
-    counts = (read, cached, said, after.reasoning_tokens or 0, before.cache_write_tokens or 0)
-    if min(counts) < 0 or max(counts) > _COUNT_MAX:
-        counts = tuple(min(max(count, 0), _COUNT_MAX) for count in counts)  # type: ignore[assignment]
-    return tokens_of(counts[:4]), counts[4]
+    thought, written = after.reasoning_tokens or 0, before.cache_write_tokens or 0
+    # Below zero if any of them is, and above a mask of all ones only if any of them is.
+    if not 0 <= read | cached | said | thought | written <= _COUNT_MAX:
+        read, cached, said, thought, written = (
+            min(max(count, 0), _COUNT_MAX) for count in (read, cached, said, thought, written)
+        )
+    return tokens_of((read, cached, said, thought)), written
 
 
 def _finish(answer: _Answer) -> Finish:

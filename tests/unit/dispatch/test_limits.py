@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrouter.domain.measured_rate import MeasuredRate
-from batchrouter.domain.pacing import Limiter, Pacing, Verdict
+from batchrouter.domain.pacing import Limiter, Pacing
 from batchrouter.domain.published_limits import PublishedLimits, cost_of
 from batchrouter.domain.rate_headers import Budget, Signals
 from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.verdict import Verdict
 from tests.unit.dispatch.upstreams import InWaves, Metered, Queueing, Run, Steady, drive
 
 LATENCIES = [(0.3, 0.5), (1.0, 0.5), (0.3, 0.0)]

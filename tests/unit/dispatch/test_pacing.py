@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrouter.domain.outage import PAUSE_MAX_S
-from batchrouter.domain.pacing import RESET_WAIT_MAX_S, Limiter, Pacing, Verdict
+from batchrouter.domain.pacing import RESET_WAIT_MAX_S, Limiter, Pacing
 from batchrouter.domain.rate_headers import Signals
 from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.verdict import Verdict
 from tests.unit.dispatch.upstreams import Queueing, Refusing, Steady, drive
 
 

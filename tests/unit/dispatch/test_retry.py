@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchrouter.domain.pacing import Verdict
 from batchrouter.domain.rate_headers import Signals
 from batchrouter.domain.retry import (
     NO_TRIES,
@@ -22,6 +21,7 @@ from batchrouter.domain.retry import (
     reason_of,
     verdict_of,
 )
+from batchrouter.domain.verdict import Verdict
 from batchrouter.errors import (
     ConnectFailed,
     ConnectionLost,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from batchrouter.domain.pacing import Limiter, Pacing, Verdict
+from batchrouter.domain.pacing import Limiter, Pacing
 from batchrouter.domain.rate_headers import Budget, Signals
 from batchrouter.domain.shared_pace import SharedPace
 from batchrouter.domain.sharing import Peer
 from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.verdict import Verdict
 
 LEASE_S, BEAT_S, HURRY_S = 30.0, 2.5, 1.0
 LATENCY_S = 0.5

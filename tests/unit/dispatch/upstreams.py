@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchrouter.domain.pacing import Limiter, Verdict
+from batchrouter.domain.pacing import Limiter
 from batchrouter.domain.rate_headers import Budget, Signals
 from batchrouter.domain.tokens import Tokens
+from batchrouter.domain.verdict import Verdict
 
 Answer = tuple[float, Verdict, Signals | None]
 """Seconds until the end of the call, how it ends, what it tells."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from batchrouter.domain.pacing import Pacing
+from batchrouter.engine.budget import Budget
 from tests.unit.engine.house import Answer, House, chat, echo, model_of
 
 
@@ -99,3 +103,21 @@ async def test_lines_at_hand_are_sent_by_what_is_known_now_of_answers() -> None:
         await house.step()
     assert house.batch(batch_id).completed == 500
     assert most <= 400_000
+
+
+@given(st.integers(0, 200_000), st.integers(0, 50_000), st.lists(st.integers(1, 20_000), min_size=1, max_size=8))
+def test_lines_that_take_their_room_together_take_what_each_would_have_got(
+    mine: int, others: int, sizes: list[int]
+) -> None:
+    together, alone = Budget(200_000), Budget(200_000)
+    together.take(mine + others)
+    alone.take(mine + others)
+    taken = together.reserve_all(mine, sizes)
+    if taken is None:
+        assert together.used == mine + others
+        return
+    for size, reserved in zip(sizes, taken, strict=True):
+        assert alone.room(mine, size)
+        assert alone.reserve(size) == reserved
+        mine += reserved
+    assert alone.used == together.used

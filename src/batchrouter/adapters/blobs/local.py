@@ -234,14 +234,19 @@ def neighbours(
 ) -> list[tuple[int, int, list[int]]]:
     """Reads as (start, end, places of the spans in it): spans with gaps of `gap` at most share one, of `longest`."""
     reads: list[tuple[int, int, list[int]]] = []
-    for place in sorted(range(len(spans)), key=lambda each: spans[each]):
+    start, end = 0, -1
+    places: list[int] = []
+    for place in sorted(range(len(spans)), key=spans.__getitem__):
         offset, length = spans[place]
-        if reads:
-            start, end, places = reads[-1]
-            after = max(end, offset + length)
-            if offset <= end + gap and after - start <= longest:
-                places.append(place)
-                reads[-1] = (start, after, places)
-                continue
-        reads.append((offset, offset + length, [place]))
+        after = offset + length
+        if places and offset <= end + gap and (after if after > end else end) - start <= longest:
+            places.append(place)
+            if after > end:
+                end = after
+            continue
+        if places:
+            reads.append((start, end, places))
+        start, end, places = offset, after, [place]
+    if places:
+        reads.append((start, end, places))
     return reads
