@@ -10,6 +10,7 @@ from typing import Self
 from batchrouter.bootstrap.engine import Engine
 from batchrouter.bootstrap.providers import Providers, make_service
 from batchrouter.bootstrap.storage import Storage
+from batchrouter.bootstrap.webhooks import configure_webhooks
 from batchrouter.config import Config
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.file import File
@@ -35,6 +36,7 @@ class Embedded:
         """Begin to work. To be called once."""
         self._storage.start()
         await self.service.keys.tenant()
+        await configure_webhooks(self._storage, self.config)
         await self._engine.start()
 
     async def stop(self, grace_s: float) -> None:

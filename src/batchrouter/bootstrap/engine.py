@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import resource
@@ -14,6 +15,7 @@ from batchrouter.bootstrap.providers import Providers
 from batchrouter.bootstrap.storage import Storage, patiently
 from batchrouter.bootstrap.tracing import open_tracing
 from batchrouter.bootstrap.upstreams import ConfiguredUpstreams
+from batchrouter.bootstrap.webhooks import webhook_poster, webhook_sender
 from batchrouter.bootstrap.wiring import connections_max, engine_settings
 from batchrouter.engine.worker import Worker
 from batchrouter.ports.transport import Transport
@@ -26,6 +28,7 @@ class Engine:
 
     def __init__(self, storage: Storage, providers: Providers, env: Mapping[str, str]) -> None:
         config, clock = providers.config, storage.clock
+        settings = engine_settings(config, alone=storage.alone, bucket=storage.bucket)
         most = connections_max(raise_file_limit())
         self._storage = storage
         self._transport: Transport = transport_for(env, most)
@@ -42,7 +45,7 @@ class Engine:
             wake=storage.wake,
             clock=clock,
             chance=RealChance(),
-            settings=engine_settings(config, alone=storage.alone, bucket=storage.bucket),
+            settings=settings,
             router=providers.router,
             upstreams=ConfiguredUpstreams(
                 config,
@@ -58,6 +61,8 @@ class Engine:
             meters=storage.meters,
         )
         self._transport.fence(lambda: self.worker.holds_lease)
+        self._poster = webhook_poster(config, clock)
+        self._webhooks = webhook_sender(storage, self._poster, settings.poll_s)
 
     async def start(self) -> None:
         """Begin to work. To be called once. Waits for a database that cannot be reached. Raises `StoreError`; then only
@@ -66,10 +71,11 @@ class Engine:
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await patiently(self.worker.start)
+        await patiently(self._webhooks.start)
 
     async def stop(self, grace_s: float) -> None:
         """Let calls finish for `grace_s`, flush, give everything back, and tell others that it is free."""
-        await self.worker.stop(grace_s)
+        await asyncio.gather(self.worker.stop(grace_s), self._webhooks.stop(grace_s))
         self._storage.wake.hint()
 
     def hurry(self) -> None:
@@ -78,6 +84,8 @@ class Engine:
 
     async def aclose(self) -> None:
         """Let go of everything; the worker has stopped, or never began."""
+        await self._webhooks.aclose()
+        await self._poster.aclose()
         await self._facts.aclose()
         await self._transport.aclose()
         if self._tracing is not None:

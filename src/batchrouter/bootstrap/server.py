@@ -22,6 +22,7 @@ from batchrouter.bootstrap.metrics import Metrics
 from batchrouter.bootstrap.providers import Providers, make_service
 from batchrouter.bootstrap.ready import Ready, listen
 from batchrouter.bootstrap.storage import Storage, open_storage, patiently
+from batchrouter.bootstrap.webhooks import configure_webhooks
 from batchrouter.config import Config, is_shared
 from batchrouter.domain.tenant import Role
 from batchrouter.engine.sight import seen
@@ -83,6 +84,7 @@ class Server:
     async def _begin(self, storage: Storage, door: Door, late: Late, url: str) -> Ready:
         service = make_service(storage, self._providers)
         await patiently(service.keys.tenant)
+        await patiently(partial(configure_webhooks, storage, self._config))
         if storage.folder is not None:
             storage.folder.announce(ServerNote(url, os.getpid(), self._token))
         storage.start()

@@ -82,6 +82,8 @@ class Storage:
         self.results = store.results
         self.jobs = store.jobs
         self.backlogs = store.backlogs
+        self.webhooks = store.webhooks
+        self.webhook_ledger = store.webhook_ledger
         self.calls: Calls = MeteredCalls(calls, meters, clock)
         self.people_calls: Calls = MeteredCalls(people_calls, meters, clock)
         self._own = None if installation is None else OwnBlobs(blobs, name.split(", ")[-1], *installation, self._marked)

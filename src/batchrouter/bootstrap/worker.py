@@ -20,7 +20,8 @@ from batchrouter.bootstrap.metrics import Metrics
 from batchrouter.bootstrap.providers import Providers
 from batchrouter.bootstrap.ready import Ready, listen
 from batchrouter.bootstrap.server import NOT_YET
-from batchrouter.bootstrap.storage import Storage, open_storage
+from batchrouter.bootstrap.storage import Storage, open_storage, patiently
+from batchrouter.bootstrap.webhooks import configure_webhooks
 from batchrouter.config import Config
 from batchrouter.engine.sight import seen
 from batchrouter.ports.meters import Meters
@@ -53,6 +54,7 @@ class WorkerProcess:
         self._storage = await open_storage(self._config.storage, self._data, self._env, meters=self._meters)
         self._storage.start()
         self._metrics.open(self._storage)
+        await patiently(partial(configure_webhooks, self._storage, self._config))
         self._engine = Engine(self._storage, self._providers, self._env)
         self._metrics.watch(partial(seen, self._engine.worker))
         await self._engine.start()

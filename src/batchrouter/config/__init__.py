@@ -8,6 +8,7 @@ settings   every setting and its default
 windows    lengths of time as people write them
 reading    from a file or the environment to settings
 storage    which database and which place for bytes, and what of them goes together
+webhooks   who is told of events, and where that may be
 checking   what can never work is refused, by file and key; bounds: of numbers
 providers  what a provider's settings come to, together with the facts of its host
 routes     the router that the settings ask for
@@ -28,8 +29,11 @@ from batchrouter.config.settings import (
     ProviderConfig,
     ServerConfig,
     StorageConfig,
+    WebhookConfig,
+    WebhooksConfig,
 )
 from batchrouter.config.storage import is_bucket, is_shared, require_shared, shown
+from batchrouter.config.webhooks import url_rules
 from batchrouter.config.windows import Seconds, window_seconds
 
 __all__ = [
@@ -45,6 +49,8 @@ __all__ = [
     "Seconds",
     "ServerConfig",
     "StorageConfig",
+    "WebhookConfig",
+    "WebhooksConfig",
     "checked",
     "flex_of",
     "host_of",
@@ -58,5 +64,6 @@ __all__ = [
     "require_shared",
     "router_of",
     "shown",
+    "url_rules",
     "window_seconds",
 ]

@@ -13,6 +13,7 @@ from batchrouter.config.providers import completed
 from batchrouter.config.routes import router_of
 from batchrouter.config.settings import Config
 from batchrouter.config.storage import check_storage
+from batchrouter.config.webhooks import check_webhooks
 from batchrouter.config.windows import window_seconds
 from batchrouter.domain.line_errors import LineFault
 from batchrouter.domain.routing import Resolved, Router, RoutingError
@@ -25,6 +26,7 @@ def checked(config: Config, name: str, env: Mapping[str, str]) -> Config:
     check_bounds(config.storage, f"{name}: storage", bounds.STORAGE)
     check_bounds(config.server, f"{name}: server", bounds.SERVER)
     _check_batches(config, f"{name}: batches")
+    check_webhooks(config.webhooks, f"{name}: webhooks")
     providers = {key: completed(key, each, name, env) for key, each in config.providers.items()}
     default = config.default_provider
     if default is None and len(providers) == 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from batchrouter.config.storage import passwords_in
 
-_SETTINGS = frozenset(("api_key", "api_keys", "headers", "options"))
+_SETTINGS = frozenset(("api_key", "api_keys", "headers", "options", "secret", "proxy"))
 _DATABASE = "database"
 _LEAST = 8
 """Characters of a secret; a shorter one would black out half of a message, and guards nothing."""

@@ -8,6 +8,8 @@ import msgspec
 
 from batchrouter.config.windows import Seconds, window_seconds
 from batchrouter.domain.lane_choice import Mode
+from batchrouter.domain.tenant import DEFAULT_TENANT
+from batchrouter.domain.webhook import USUAL_EVENTS
 from batchrouter.providers.hosts.host import ALL_ENDPOINTS
 from batchrouter.providers.rules import Unsupported
 
@@ -151,6 +153,26 @@ class BatchesConfig(_Struct, frozen=True):
     """The budget of bytes in flight: requests, replies, lines not yet written."""
 
 
+class WebhookConfig(_Struct, frozen=True):
+    """One endpoint. Its tenant is made if there is none of that name."""
+
+    url: str
+    secret: str
+    """`whsec_` and 24 to 64 random bytes in base64."""
+    tenant: str = DEFAULT_TENANT
+    events: tuple[str, ...] = USUAL_EVENTS
+    description: str = ""
+
+
+class WebhooksConfig(_Struct, frozen=True):
+    endpoints: tuple[WebhookConfig, ...] = ()
+    allow_http: bool = False
+    allow_private: bool | tuple[str, ...] = False
+    """Addresses that are not of the open internet: none, all, or those of some networks."""
+    proxy: str | None = None
+    ca_file: str | None = None
+
+
 class Config(_Struct, frozen=True):
     server: ServerConfig = ServerConfig()
     storage: StorageConfig = StorageConfig()
@@ -160,6 +182,7 @@ class Config(_Struct, frozen=True):
     fallbacks: dict[str, tuple[str, ...]] = {}
     """Where lines of a model go when its lane cannot serve them, in order."""
     batches: BatchesConfig = BatchesConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
     @property
     def endpoints(self) -> tuple[str, ...]:

@@ -87,6 +87,9 @@ class AddressRules:
         return kind_found
 
 
+OPEN_INTERNET = AddressRules()
+
+
 def inner_address(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for (mapped, compatible, NAT64, 6to4); else the address itself."""
     if isinstance(address, IPv4Address):

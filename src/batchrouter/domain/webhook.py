@@ -114,6 +114,11 @@ class Endpoint:
         return (self.secret, self.former_secret)
 
 
+def endpoint_id(name: str) -> str:
+    """`name`: unguessable characters."""
+    return f"we_{name}"
+
+
 def reconfigured(old: Endpoint, wanted: Endpoint, now_ms: int) -> Endpoint:
     """A configured endpoint as the configuration has it now. Where anything has changed it is enabled again, for what
     was wrong may be mended; a secret that is replaced signs on for a while."""

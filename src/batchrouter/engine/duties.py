@@ -30,13 +30,14 @@ AWAIT_S = 1.0
 class DutyHints(NamedTuple):
     """What others should look at: `again`, there may be more steps; `lines`, a plan has given lanes their lines;
     `jobs`, native jobs are wanted or to be ended; `closing` (with the batch), nothing more of it is to be sent;
-    `over` (with the batch), it is final."""
+    `over` (with the batch), it is final; `told`: it is, and somebody may want to hear of it."""
 
     again: Callable[[], None]
     lines: Callable[[], None]
     jobs: Callable[[], None]
     closing: Callable[[str], None]
     over: Callable[[str], None]
+    told: Callable[[], None]
 
 
 class Duties:
@@ -147,6 +148,7 @@ class Duties:
                 if finished:
                     self._closer.tell_end(duty, duty.closing)
                     self._hints.over(duty.batch_id)
+                    self._hints.told()
                     log.info("%s is final (%s)", duty.batch_id, duty.closing)
                 return finished
             case _:

@@ -135,6 +135,7 @@ class Worker:
                 jobs=self._job_now.set,
                 closing=self.dispatcher.drop,
                 over=self.spendings.forget,
+                told=self._wake.hint,
             ),
         )
         self.jobs = NativeJobs(

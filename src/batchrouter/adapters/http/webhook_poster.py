@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from batchrouter.domain.address_rules import AddressRules, address_of
 from batchrouter.domain.webhook import Answer
+from batchrouter.domain.webhook_url import UrlRules, refused
+from batchrouter.errors import ConfigError
 from batchrouter.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -41,14 +42,14 @@ class _Refused(OSError):
 
 class WebhookPoster:
     """`ports.webhooks.Poster`. `proxy`: by way of which everything goes; then names are resolved there, and addresses
-    that stand in a URL are all that can be checked here. `lookup` is for tests. `aclose` when it is done with."""
+    that stand in a URL are all that can be checked here. `lookup` is for tests. `aclose` when it is done with. Raises
+    `ConfigError` for a `ca_file` that cannot be used."""
 
     def __init__(
         self,
-        rules: AddressRules,
+        rules: UrlRules,
         clock: Clock,
         *,
-        allow_http: bool = False,
         proxy: str | None = None,
         ca_file: str | None = None,
         lookup: Lookup | None = None,
@@ -56,18 +57,22 @@ class WebhookPoster:
     ) -> None:
         self._rules = rules
         self._clock = clock
-        self._allow_http = allow_http
         self._proxy = proxy
-        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
+        if ca_file is not None:
+            try:
+                self._tls = ssl.create_default_context(cafile=ca_file)
+            except OSError as error:
+                raise ConfigError(f"webhooks.ca_file {ca_file} cannot be used: {error}") from error
         self._lookup = lookup or _system_lookup
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._agent = f"BatchRouter/{version('batchrouter')} (webhooks)"
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        why_not = self._why_not(url)
+        why_not = self._rules.why_not(url)  # also where the settings have changed since the endpoint was made
         if why_not is not None:
-            return Answer(status=None, error=why_not)
+            return Answer(status=None, error=f"its url {why_not}")
         sent = {"content-type": "application/json", "user-agent": self._agent, **headers}
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -78,19 +83,6 @@ class WebhookPoster:
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
-
-    def _why_not(self, url: str) -> str | None:
-        """Also where the settings have changed since the endpoint was made."""
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname or ""
-        except ValueError:
-            return "its url cannot be read"
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._allow_http):
-            return "refused: its url is not https, and webhooks.allow_http is not set"
-        address = address_of(host)
-        kind = None if address is None else self._rules.why_not(address)
-        return None if kind is None else _refusal(host, kind)
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         session = self._session or self._open()
@@ -106,12 +98,12 @@ class WebhookPoster:
         import aiohttp
 
         connector = aiohttp.TCPConnector(
-            resolver=_resolver(self._rules, self._lookup) if self._proxy is None else None,
+            resolver=_resolver(self._rules.addresses, self._lookup) if self._proxy is None else None,
             socket_factory=None if self._proxy is not None else self._socket,
             use_dns_cache=False,
             force_close=True,  # minutes lie between two: a kept connection would be stale, and its address unchecked
             limit=0,
-            ssl=ssl.create_default_context(cafile=self._ca_file),
+            ssl=self._tls or ssl.create_default_context(),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -127,7 +119,7 @@ class WebhookPoster:
     def _socket(self, info: Any) -> socket.socket:
         """For one address that is about to be connected to: the last place where it can be looked at."""
         family, kind, proto, _, place = info
-        _require(self._rules, place[0])
+        _require(self._rules.addresses, place[0])
         made = socket.socket(family, kind, proto)
         made.setblocking(False)
         return made
@@ -154,12 +146,12 @@ def _resolver(rules: AddressRules, lookup: Lookup) -> Any:
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
         ) -> list[ResolveResult]:
-            found, refused = [], ""
+            found, why = [], ""
             for text in await lookup(host, port):
                 address = address_of(text)
                 kind = "no address" if address is None else rules.why_not(address)
                 if address is None or kind is not None:
-                    refused = refused or _refusal(f"{host} ({text})", kind or "")
+                    why = why or f"its url {refused(f'{host} ({text})', kind or '')}"
                     continue
                 made: ResolveResult = {
                     "hostname": host,
@@ -171,7 +163,7 @@ def _resolver(rules: AddressRules, lookup: Lookup) -> Any:
                 }
                 found.append(made)
             if not found:
-                raise _Refused(refused or f"{host} has no address")
+                raise _Refused(why or "its name has no address")
             return found
 
         async def close(self) -> None:
@@ -189,12 +181,7 @@ def _require(rules: AddressRules, text: str) -> None:
     address = address_of(text)
     kind = "no address" if address is None else rules.why_not(address)
     if kind is not None:
-        raise _Refused(_refusal(text, kind))
-
-
-def _refusal(what: str, kind: str) -> str:
-    article = "" if kind.startswith(("a ", "no ")) else "an address that is "
-    return f"refused: {what} is {article}{kind}; webhooks.allow_private says which of these may be asked"
+        raise _Refused(f"its url {refused(text, kind)}")
 
 
 def _words(error: Exception, timeout_s: float) -> str:
