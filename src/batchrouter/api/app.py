@@ -56,6 +56,7 @@ def create_app(door: Door, service: Service, models: Models, probes: Probes = Pr
     )
     # Not redirected: clients would repeat a POST without its body, or not at all.
     app.router.redirect_slashes = False
+    door.gate.on_close.append(lambda: service.watching.stop())
     return app
 
 

@@ -17,9 +17,17 @@ Models = Callable[[], Awaitable[Sequence[ModelInfo]]]
 
 @dataclass(slots=True)
 class Gate:
-    """`closing`: no new work is taken."""
+    """`closing`: no new work is taken. `on_close` is called when that begins: what waits ends."""
 
     closing: bool = False
+    on_close: list[Callable[[], None]] = field(default_factory=list)
+
+    def close(self) -> None:
+        """On the server's loop. A repeat changes nothing."""
+        if not self.closing:
+            self.closing = True
+            for action in self.on_close:
+                action()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from batchrouter.api.asking import after_of, limit_of
 from batchrouter.api.context import Context
 from batchrouter.api.replies import json_reply
 from batchrouter.api.result_objects import line_list, line_object
+from batchrouter.api.sse import event_stream, wants_events
+from batchrouter.api.streams import line_frames
+from batchrouter.api.waiting import unless_gone, wait_of
 from batchrouter.errors import ApiError
 from batchrouter.service import asked
 from batchrouter.service.caller import Caller
@@ -23,7 +26,14 @@ FORMATS = ("json", "jsonl")
 async def list_results(context: Context, request: Request, caller: Caller) -> Response:
     batch_id: str = request.path_params["batch_id"]
     wanted = wanted_of(request)
-    page = await context.service.results.page(caller, batch_id, wanted)
+    following = context.service.following
+    if wants_events(request) and not request.query_params.get("format"):
+        if wanted.after.order != "completion":
+            raise ApiError(400, "Events come in completion order: ask without order=input.", param="order")
+        seen = await following.pulse(caller, batch_id)
+        page = await context.service.results.page(caller, batch_id, wanted)
+        return event_stream(line_frames(context, caller, batch_id, wanted, seen, page))
+    page = await unless_gone(request, following.lines(caller, batch_id, wanted, wait_of(request)))
     if _format(request) == "jsonl":
         return _bare(page)
     return json_reply(line_list(page, requests=wanted.requests))

@@ -37,8 +37,9 @@ class ApiServer:
 
     def begin_shutdown(self) -> None:
         """From now on every new request is refused with 503 and `Retry-After`, idle connections close, and requests
-        whose body has not come yet are ended at once. Answers that are being sent go on."""
-        self._door.gate.closing = True
+        whose body has not come yet are ended at once. Those that wait for news are answered with what there is; answers
+        that are being sent go on."""
+        self._door.gate.close()
         for connection in list(self._state.connections):
             if isinstance(connection, TimedProtocol):
                 connection.end_waiting(stopping(self._door.settings.retry_after_s))
