@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -27,7 +27,8 @@ _BOUNDS = {
 
 def settings(struct: type[msgspec.Struct] = config.Config, path: str = "") -> Iterator[tuple[str, str, str]]:
     """(dotted name, value, default) of everything that a file may set, as the page has it."""
-    limits = _BOUNDS.get(path) or getattr(bounds, path.rstrip(".").upper(), {})
+    of_section: Mapping[str, tuple[float, float]] = vars(bounds).get(path.rstrip(".").upper(), {})
+    limits = _BOUNDS.get(path, of_section)
     for field in msgspec.structs.fields(struct):
         inner = next((each for each in get_args(field.type) if _is_struct(each)), None)
         name = f"{path}{field.name}"
@@ -94,14 +95,14 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return f"`{_length(float(default)).replace(' ', '')}`"
     if isinstance(default, tuple):
         return f"`[{', '.join(map(str, default))}]`"
-    plain = json.dumps(default) if isinstance(default, (bool, int, float, dict)) else str(default)
+    plain = str(default) if default and isinstance(default, str) else json.dumps(default)
     return f"`{plain}`"
 
 
 def _value(kind: Any, limits: tuple[float, float] | None) -> str:
     """What may stand there, in a word or two, with its bounds."""
     if get_origin(kind) in (Union, UnionType):
-        return _value(next(each for each in get_args(kind) if each is not type(None)), limits)
+        return " or ".join(_value(each, limits) for each in get_args(kind) if each is not type(None))
     if get_origin(kind) is Literal:
         return _any_of([str(each) for each in get_args(kind)])
     if isinstance(kind, type) and issubclass(kind, Enum):

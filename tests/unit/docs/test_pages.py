@@ -58,7 +58,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_command_and_option_exists(page: Path) -> None:
     """Whatever stands behind `batchrouter` in a line of code can be typed."""
     for code in _CODE.findall(text(page)):
-        for line in code.strip("`").splitlines():
+        for line in code.strip("`").replace("\\\n", " ").splitlines():
             match = re.search(r"(?:^|[\s/])batchrouter ([a-z].*)", line)
             if match is None:
                 continue
