@@ -7,7 +7,7 @@ from xxhash import xxh3_128_digest
 from batchrouter.domain.duplicates import MEMORY_LINES, DuplicateFinder, MemorySpill, Spill
 from batchrouter.domain.jsonl import MAX_LINE_BYTES, LineReader, RawLine
 from batchrouter.domain.line_errors import MAX_CUSTOM_ID_BYTES, MAX_NAME_BYTES, JsonType, LineFault
-from batchrouter.domain.line_index import HEADER, RECORD, IndexNames, IndexTotals, pack_tail
+from batchrouter.domain.line_index import HEADER, RECORD_OF_DIGEST, IndexNames, IndexTotals, pack_tail
 from batchrouter.domain.parsed_line import (
     Condemned,
     embedding_inputs_of,
@@ -25,6 +25,9 @@ MAX_PROVIDERS = 255
 _NO_BODY = bytes(16)
 _U32_MAX = 2**32 - 1
 _NO_OBJECTS = frozenset((LineFault.INVALID_JSON, LineFault.NOT_AN_OBJECT))
+# A member of an enum costs a search each time, and these are asked for at each line.
+_SOUND, _NOTHING_GOT = LineFault.NONE, JsonType.NONE
+_URL_TOO_LONG, _MODEL_TOO_LONG = LineFault.URL_MISMATCH, LineFault.MODEL_TOO_LONG
 
 
 class Indexer:
@@ -80,7 +83,7 @@ class Indexer:
         """The packed record of one line. What was found before a fault is kept."""
         custom_id, digest, body_hash = b"", b"", _NO_BODY
         inputs = prefix = model = url = provider = flags = 0
-        length, fault, got = raw.length, LineFault.NONE, JsonType.NONE
+        length, fault, got = raw.length, _SOUND, _NOTHING_GOT
         try:
             if raw.data is None:
                 length = min(length, _U32_MAX)
@@ -90,15 +93,17 @@ class Indexer:
             digest = xxh3_128_digest(custom_id)
             if line.method != "POST":
                 raise Condemned(LineFault.METHOD_NOT_POST)
-            url = self._urls.place(line.url, LineFault.URL_MISMATCH)
+            url = self._urls.places.get(line.url) or self._urls.add(line.url, _URL_TOO_LONG)
             if line.provider:
-                provider = self._providers.place(line.provider, LineFault.PROVIDER_TOO_LONG)
+                provider = self._providers.places.get(line.provider) or self._providers.add(
+                    line.provider, LineFault.PROVIDER_TOO_LONG
+                )
             mode = 0 if line.mode is None else mode_flags_of(line.mode)
             body = parse_body(line.body)
             body_hash = xxh3_128_digest(line.body)
             flags = flags_of(body) | mode
             if body.model:
-                model = self._models.place(body.model, LineFault.MODEL_TOO_LONG)
+                model = self._models.places.get(body.model) or self._models.add(body.model, _MODEL_TOO_LONG)
             if line.url.endswith("/embeddings"):
                 inputs = embedding_inputs_of(body)
                 self._embedding_inputs += inputs
@@ -114,12 +119,12 @@ class Indexer:
         if not self._lines:
             self._first_line_is_object = fault not in _NO_OBJECTS
         self._lines += 1
-        return RECORD.pack(
+        return RECORD_OF_DIGEST.pack(
             raw.number,
             raw.offset,
             length,
             inputs,
-            int.from_bytes(digest[:8], "little"),
+            digest[:8],
             body_hash,
             prefix,
             model,
@@ -143,26 +148,23 @@ class Indexer:
 
 
 class _Names:
-    """Interned strings, from 1; entry 0 is the empty string. Their number and size are bounded."""
+    """Interned strings, with their `places` from 1; entry 0 is the empty string. Their number and size are bounded."""
 
     def __init__(self, limit: int) -> None:
-        self._places: dict[str, int] = {}
+        self.places: dict[str, int] = {}
         self._limit = limit
 
-    def place(self, name: str, too_long: LineFault) -> int:
-        """Raises `Condemned`."""
-        place = self._places.get(name)
-        if place is not None:
-            return place
+    def add(self, name: str, too_long: LineFault) -> int:
+        """One that has no place yet; returns it. Raises `Condemned`."""
         if len(name.encode()) > MAX_NAME_BYTES:
             raise Condemned(too_long)
-        if len(self._places) == self._limit:
+        if len(self.places) == self._limit:
             raise Condemned(LineFault.TOO_MANY_NAMES)
-        place = self._places[name] = len(self._places) + 1
+        place = self.places[name] = len(self.places) + 1
         return place
 
     def table(self) -> tuple[str, ...]:
-        return ("", *self._places)
+        return ("", *self.places)
 
 
 def _check_custom_id(text: str) -> bytes:

@@ -26,6 +26,8 @@ _MAGIC = b"BRINDEX\n"
 
 _HEADER = struct.Struct("<8sHH4x")
 RECORD = struct.Struct("<QQLLQ16sQHBBBBH")
+RECORD_OF_DIGEST = struct.Struct("<QQLL8s16sQHBBBBH")
+"""The same, where `custom_id` is still the first 8 bytes of its digest."""
 _TRAILER = struct.Struct("<QQLHH8s")  # records, bytes of duplicates, bytes of footer, version, record size, magic
 
 HEADER_BYTES = _HEADER.size
