@@ -17,6 +17,7 @@ from scripts.reference.places import Row, with_tables
 
 NONE = "–"
 NEEDED = "needed"
+_SECTIONS: Mapping[str, Any] = vars(bounds)
 _BOUNDS = {
     "providers.NAME.": bounds.PROVIDER,
     "providers.NAME.keys[].": bounds.KEY,
@@ -27,8 +28,7 @@ _BOUNDS = {
 
 def settings(struct: type[msgspec.Struct] = config.Config, path: str = "") -> Iterator[tuple[str, str, str]]:
     """(dotted name, value, default) of everything that a file may set, as the page has it."""
-    of_section: Mapping[str, tuple[float, float]] = vars(bounds).get(path.rstrip(".").upper(), {})
-    limits = _BOUNDS.get(path, of_section)
+    limits = _BOUNDS.get(path) or _SECTIONS.get(path.rstrip(".").upper(), {})
     for field in msgspec.structs.fields(struct):
         inner = next((each for each in get_args(field.type) if _is_struct(each)), None)
         name = f"{path}{field.name}"
