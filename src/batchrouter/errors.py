@@ -8,6 +8,7 @@ BatchRouterError
 ├── InputError               the input or the saved state of a `run` does not fit
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
 ├── QuotaExceeded            a tenant has as much as its quotas allow
+├── SourceUnusable           answers of another batch cannot be kept
 ├── StoreError               the database failed
 │   ├── StoreAway            it cannot be reached, or broke off; what was asked may be asked again
 │   ├── StaleLease           a worker spoke for a shard or duty that is no longer its own
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batchrouter.domain.quota import Excess
+    from batchrouter.domain.source import SourceFault
 
 
 class BatchRouterError(Exception):
@@ -109,6 +111,15 @@ class QuotaExceeded(BatchRouterError):
             f"the tenant may have {excess.limit} {excess.quota}: it has {excess.used}, and wants {excess.wanted} more"
         )
         self.excess = excess
+
+
+class SourceUnusable(BatchRouterError):
+    """Answers of that batch cannot be kept by another. Nothing was changed. `fault`: a `domain.source.SourceFault`."""
+
+    def __init__(self, batch_id: str, fault: SourceFault) -> None:
+        super().__init__(f"answers of {batch_id} cannot be kept: {fault}")
+        self.batch_id = batch_id
+        self.fault = fault
 
 
 class StoreError(BatchRouterError):

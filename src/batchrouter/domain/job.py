@@ -53,8 +53,8 @@ class Job:
 class JobDuty:
     """A job that needs a step, taken by one worker under `duty_epoch`, with what the step must know of its batch.
 
-    `pending` counts the batch's lines that are not settled, in whatever lane. `paused`: a person wants nothing more of
-    the batch sent; what the provider has goes on.
+    `pending` counts the batch's lines that are not settled and follow no other, in whatever lane. `paused`: a person
+    wants nothing more of the batch sent; what the provider has goes on.
     """
 
     job: Job
@@ -70,6 +70,8 @@ class JobDuty:
     input_blob_key: str
     input_index_key: str
     paused: bool = False
+    retry: Mapping[str, object] | None = None
+    """As in `domain.batch.NewBatch`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

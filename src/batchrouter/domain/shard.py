@@ -63,12 +63,16 @@ class PlannedShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What validation decided for a good file: applied whole, in one transaction."""
+    """What validation decided for a good file: applied whole, in one transaction. Lines in no shard are told otherwise:
+    `copying`: some are answered by another batch, and are copied; `followers` counts those that wait for the answer to
+    an identical line."""
 
     total: int
     model: str | None
     ranges: tuple[Range, ...]
     shards: tuple[PlannedShard, ...]
+    copying: bool = False
+    followers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +86,9 @@ class Rejection:
 class Duty:
     """A batch that needs a step, taken by one worker under `duty_epoch`.
 
-    The step follows from the rest: `validating` → plan; `in_progress` with all lines done → close as complete;
-    `in_progress` past `expires_ms` → close as expired; `finalizing` or `cancelling` → seal, write gaps, finish.
+    The step follows from the rest: `validating` → plan; `in_progress` past `expires_ms` → close as expired;
+    `in_progress` and `copying` → copy what is kept of `retry_of` or `resume_from`; `in_progress` with all lines done
+    but the `followers` → close as complete; `finalizing` or `cancelling` → seal, copy, write gaps, finish.
     A `cancelling` batch that was never planned (`planned` false) is planned first, so that its lines can be told.
     """
 
@@ -108,6 +113,18 @@ class Duty:
     open_jobs: int = 0
     """Native jobs of the batch that are not `collected`."""
     created_ms: int = 0
+    retry_of: str | None = None
+    retry: Mapping[str, object] | None = None
+    """As in `NewBatch`."""
+    resume_from: str | None = None
+    dedupe: bool = False
+    copying: bool = False
+    followers: int = 0
+
+    @property
+    def answered(self) -> bool:
+        """Nothing is left to be sent or kept: those that follow are told when the batch closes."""
+        return not self.copying and self.done + self.followers >= self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +166,8 @@ class Claim:
     priority: Priority = Priority.NORMAL
     max_in_flight: int | None = None
     """How many calls its tenant may have in flight, over all lanes and workers."""
+    retry: Mapping[str, object] | None = None
+    """As in `NewBatch`: `set` changes the bodies that are sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +185,8 @@ class Lane:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What one worker has of one batch in one lane at this moment. `reason`: why the batch waits there though its lane
-    may not, and `until_ms` until when; both are told in the place of the lane's own. `throttled`: replies that told this
-    worker to slow down in that lane, whichever batch's, since it began."""
+    may not, and `until_ms` until when; both are told in the place of the lane's own. `throttled`: replies that told
+    this worker to slow down in that lane, whichever batch's, since it began."""
 
     lane_id: int
     batch_id: str
@@ -233,7 +252,8 @@ class SegmentDraft:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What a settle did. `admitted`: the records that counted, by place. `seq` is None when none did and nothing was
-    stored. `drained`: every line of the batch is settled. `state`: the batch's at that moment."""
+    stored. `drained`: every line of the batch is settled, but for those that follow an identical one. `state`: the
+    batch's at that moment."""
 
     seq: int | None
     admitted: int

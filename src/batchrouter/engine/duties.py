@@ -132,7 +132,7 @@ class Duties:
                 self._hints.closing(duty.batch_id)
                 return await self._plan(duty)
             case BatchState.IN_PROGRESS:
-                event = BatchEvent.COMPLETE if duty.done == duty.total else BatchEvent.EXPIRE
+                event = BatchEvent.COMPLETE if duty.answered else BatchEvent.EXPIRE
                 if not await self._calls.write(self._ledger.close, self._worker, duty, event, now_ms):
                     return False
                 self._hints.closing(duty.batch_id)

@@ -148,7 +148,9 @@ class Catalog(Protocol):
 
         An input file that does not exist (or has no index) still makes a batch: validation will refuse it. Raises
         `QuotaExceeded` for what is no repeat, when the tenant's batches that are not final would have too many lines
-        or bytes with it; of two that come at once and do not fit together, one is refused."""
+        or bytes with it; of two that come at once and do not fit together, one is refused. Raises `SourceUnusable` for
+        what is no repeat when answers of `retry_of` or `resume_from` cannot be kept; once it is made, their bytes stay
+        until they are copied, whatever happens to the files."""
         ...
 
     def batch(self, tenant_id: str, batch_id: str) -> Batch | None: ...

@@ -74,7 +74,8 @@ class Ledger(Protocol):
     def take_duties(self, worker: str, now_ms: int, limit: int, apart: Collection[str] = ()) -> list[Duty]:
         """Batches that need a step and whose duty is free or already this worker's, oldest first, each taken under a
         new `duty_epoch`. A batch needs a step when it is `validating`; `in_progress` with every line done or past
-        `expires_ms`; `finalizing`; `cancelling`. Those `apart`, whose step is under way, are left as they are."""
+        `expires_ms`, or with answers to copy; `finalizing`; `cancelling`. Those `apart`, whose step is under way, are
+        left as they are."""
         ...
 
     def plan(self, worker: str, duty: Duty, decision: Plan | Rejection, now_ms: int) -> bool:
@@ -84,8 +85,12 @@ class Ledger(Protocol):
         changed. Raises `StaleLease` when the duty is no longer the worker's."""
         ...
 
+    def copied(self, worker: str, duty: Duty) -> None:
+        """What the batch keeps of another is copied: no more gap records count before `seal`. Frees the duty."""
+        ...
+
     def close(self, worker: str, duty: Duty, event: BatchEvent, now_ms: int) -> bool:
-        """Begin to close: COMPLETE (only if every line is done) or EXPIRE (only past `expires_ms`), by compare-and-set
+        """Begin to close: COMPLETE (only if `Duty.answered`) or EXPIRE (only past `expires_ms`), by compare-and-set
         from `in_progress`. The first closer wins; False: the state had moved on. The duty is kept."""
         ...
 
@@ -136,7 +141,8 @@ class Ledger(Protocol):
         """Admit the records that `domain.settlement.admit` lets through: set done bits, add counts, tokens, bytes,
         costs and lanes, and store the segment under the batch's next `seq`, all at once. Locks the batch row, then
         ranges, then shards by id. Not an error when nothing counts. A batch that is gone admits nothing. Gap records
-        count only under the batch's current duty epoch, after `seal`. Raises `StoreError` if there are costs and not
+        (shard 0: lines without an end, and copied answers) count only under the batch's current duty epoch, after
+        `seal` or while the batch is copying. Raises `StoreError` if there are costs and not
         one a record."""
         ...
 

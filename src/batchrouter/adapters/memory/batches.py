@@ -13,7 +13,8 @@ from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_PAUSABLE, BatchEvent, BatchState
 from batchrouter.domain.settlement import NO_GAIN
-from batchrouter.errors import IllegalTransition, StoreError
+from batchrouter.domain.source import SourceFault
+from batchrouter.errors import IllegalTransition, SourceUnusable, StoreError
 from batchrouter.ports.catalog import Created, Page
 
 KEY_HOLDS_MS = 24 * 60 * 60 * 1000
@@ -33,6 +34,7 @@ class Batches(Part):
         if new.id in self._state.batches:
             raise StoreError(f"a batch {new.id} exists")
         require_room_for_batch(self._state, new)
+        self._require_sources(new, now_ms)
         row = self._insert(new, now_ms)
         return Created(row.told(), fresh=True)
 
@@ -182,6 +184,21 @@ class Batches(Part):
         state.batches[new.id] = row
         state.tell(row, batch.state, now_ms)
         return row
+
+    def _require_sources(self, new: NewBatch, now_ms: int) -> None:
+        for batch_id in filter(None, (new.retry_of, new.resume_from)):
+            row = self._batch_row(new.tenant_id, batch_id)
+            if row is None:
+                raise SourceUnusable(batch_id, SourceFault.MISSING)
+            if not row.final:
+                raise SourceUnusable(batch_id, SourceFault.RUNNING)
+            files, batch = self._state.files, row.batch
+            for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+                if not files[file_id].there(now_ms):
+                    raise SourceUnusable(batch_id, SourceFault.FILES_GONE)
+            input_row = files.get(batch.input_file_id)
+            if input_row is None or not input_row.there(now_ms):
+                raise SourceUnusable(batch_id, SourceFault.INPUT_GONE)
 
     def _batch_row(self, tenant_id: str, batch_id: str) -> BatchRow | None:
         row = self._state.batches.get(batch_id)

@@ -70,13 +70,19 @@ class Duties(Part):
         return True
 
     @atomic
+    def copied(self, worker: str, duty: Duty) -> None:
+        row = self._state.duty_row(worker, duty)
+        row.copying = False
+        row.free_duty()
+
+    @atomic
     def close(self, worker: str, duty: Duty, event: BatchEvent, now_ms: int) -> bool:
         row = self._state.duty_row(worker, duty)
         if row.batch.state is not BatchState.IN_PROGRESS:
             return False
         match event:
             case BatchEvent.COMPLETE:
-                due = row.drained
+                due = row.answered
             case BatchEvent.EXPIRE:
                 due = row.batch.expires_ms <= now_ms
             case _:
@@ -106,7 +112,7 @@ class Duties(Part):
         closing = row.batch.closing
         if row.batch.state not in CLOSING or closing is None:
             raise StoreError(f"batch {row.batch.id} is '{row.batch.state}': it must close before it ends")
-        if row.planned and not (row.sealed and row.drained):
+        if row.planned and not (row.sealed and row.done == row.batch.total):
             raise StoreError(
                 f"batch {row.batch.id} cannot end: sealed {row.sealed}, {row.done} of {row.batch.total} lines are done"
             )
@@ -141,6 +147,7 @@ class Duties(Part):
             row.batch = replace(row.batch, total=plan.total, model=plan.model)
             shards = ()
         row.planned = True
+        row.copying, row.followers = plan.copying, plan.followers
         row.ranges = {each.range_no: RangeRow(each) for each in plan.ranges}
         for shard in shards:
             self._state.add_shard(row, shard.range_no, self._state.lane_of(shard.lane).id, shard.members)
@@ -158,7 +165,7 @@ def needs_step(row: BatchRow, now_ms: int) -> bool:
         case BatchState.VALIDATING | BatchState.FINALIZING | BatchState.CANCELLING:
             return True
         case BatchState.IN_PROGRESS:
-            return row.drained or row.batch.expires_ms <= now_ms
+            return row.copying or row.drained or row.batch.expires_ms <= now_ms
         case _:
             return False
 
@@ -186,4 +193,10 @@ def told(row: BatchRow, open_jobs: int) -> Duty:
         metadata=dict(batch.metadata or {}),
         open_jobs=open_jobs,
         created_ms=batch.created_ms,
+        retry_of=batch.retry_of,
+        retry=row.new.retry,
+        resume_from=batch.resume_from,
+        dedupe=batch.dedupe,
+        copying=row.copying,
+        followers=row.followers,
     )

@@ -117,7 +117,10 @@ class Sweeping(Part):
                 row.deleted_ms = now_ms
 
     def _note_inputs(self, now_ms: int) -> None:
-        needed = {row.input_blob_key for row in self._state.batches.values() if not row.final}
+        rows = self._state.batches.values()
+        needed = {row.input_blob_key for row in rows if not row.final}
+        kept_of = set().union(*(row.keeps_of() for row in rows))
+        needed |= {row.input_blob_key for row in rows if row.batch.id in kept_of}
         for row in self._state.files.values():
             if row.deleted_ms is None or row.swept or row.file.role is not FileRole.UPLOADED:
                 continue
@@ -129,7 +132,8 @@ class Sweeping(Part):
     def _note_results(self, row: BatchRow, now_ms: int, linger_ms: int) -> None:
         """Rows stay readable as long as the bytes do, so that a running download is not cut."""
         if row.gone_ms is None:
-            if not row.final or self._read(row.batch.output_file_id) or self._read(row.batch.error_file_id):
+            kept = any(row.batch.id in other.keeps_of() for other in self._state.batches.values())
+            if kept or not row.final or self._read(row.batch.output_file_id) or self._read(row.batch.error_file_id):
                 return
             row.gone_ms = now_ms
             for segment in row.segments.values():

@@ -146,10 +146,11 @@ class Jobs(Part):
             sealed=batch.sealed,
             endpoint=batch.batch.endpoint,
             deadline_ms=batch.batch.expires_ms,
-            pending=batch.batch.total - batch.done,
+            pending=max(0, batch.batch.total - batch.done - batch.followers),
             input_blob_key=batch.input_blob_key or "",
             input_index_key=batch.input_index_key or "",
             paused=batch.batch.paused_ms is not None,
+            retry=batch.new.retry,
         )
 
 

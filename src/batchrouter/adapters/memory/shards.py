@@ -85,7 +85,7 @@ class Shards(Part):
         row = self._state.batches.get(draft.batch_id)
         if row is None:
             return Settled(seq=None, admitted=0, drained=False, state=BatchState.FAILED)
-        gap_epoch = row.duty_epoch if row.sealed and row.duty_owner == worker else None
+        gap_epoch = row.duty_epoch if (row.sealed or row.copying) and row.duty_owner == worker else None
         settlement = admit(
             draft.records,
             *fences(row, draft.records),
@@ -160,6 +160,7 @@ class Shards(Part):
             cost_nano=batch.cost_nano,
             priority=batch.priority,
             max_in_flight=self._state.max_in_flight(batch.tenant_id),
+            retry=row.new.retry,
         )
 
 

@@ -100,6 +100,8 @@ class BatchRow:
     duty_owner: str | None = None
     duty_epoch: int = 0
     done: int = 0
+    copying: bool = False
+    followers: int = 0
     last_seq: int = 0
     gone_ms: int | None = None
     events: list[Event] = field(default_factory=list)
@@ -131,7 +133,17 @@ class BatchRow:
 
     @property
     def drained(self) -> bool:
-        return self.planned and self.done == self.batch.total
+        """But for the lines that follow others."""
+        return self.planned and self.done + self.followers >= self.batch.total
+
+    @property
+    def answered(self) -> bool:
+        return not self.copying and self.drained
+
+    def keeps_of(self) -> set[str | None]:
+        """The batches whose answers it still needs."""
+        needs = not self.final and (not self.planned or self.copying or self.followers)
+        return {self.batch.retry_of, self.batch.resume_from} if needs else set()
 
     def closing_ms(self) -> int | None:
         return self.batch.cancelling_ms if self.batch.cancelling_ms is not None else self.batch.finalizing_ms

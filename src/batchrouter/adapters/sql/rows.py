@@ -227,6 +227,11 @@ def batch_of(row: Sequence[Any]) -> Batch:
     )
 
 
+def retry_of_text(text: str | None) -> dict[str, Any] | None:
+    """The column `retry`."""
+    return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+
+
 def lane_of(row: Sequence[Any]) -> Lane:
     id_, provider, model, pool, mode, state, reason, until_ms, limit = row
     key = LaneKey(provider, model, pool, LaneMode(mode))

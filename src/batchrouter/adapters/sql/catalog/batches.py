@@ -11,6 +11,7 @@ from batchrouter.adapters.sql.batch_state import call_jobs, enter, tell
 from batchrouter.adapters.sql.catalog.batch_conditions import conditions
 from batchrouter.adapters.sql.catalog.files import FILE
 from batchrouter.adapters.sql.catalog.quotas import require_room_for_batch
+from batchrouter.adapters.sql.catalog.sources import require_sources
 from batchrouter.adapters.sql.jobs import jobs_of
 from batchrouter.adapters.sql.rows import BATCH_COLUMNS, Row, batch_of, file_of, to_json
 from batchrouter.adapters.sql.schema import api_keys, batch_lanes, batches, events, idempotency, lanes, loads
@@ -215,6 +216,7 @@ def _made_before(tx: sa.Connection, new: NewBatch, now_ms: int) -> tuple[int, bo
 def _insert(tx: sa.Connection, new: NewBatch, now_ms: int) -> Batch:
     row = tx.execute(_SOURCE, {"id": new.input_file_id, "tenant": new.tenant_id, "now": now_ms}).first()
     source = None if row is None else file_of(row)
+    require_sources(tx, new, now_ms)
     if source is not None:
         require_room_for_batch(tx, new.tenant_id, source.lines or 0, source.bytes)
     seq = tx.execute(

@@ -13,7 +13,7 @@ from batchrouter.adapters.sql.catalog.files import insert_file
 from batchrouter.adapters.sql.garbage import note_results
 from batchrouter.adapters.sql.ledger.presence import require_lease
 from batchrouter.adapters.sql.ledger.ranges import RANGES, insert_ranges, insert_shards, range_of
-from batchrouter.adapters.sql.rows import Row, to_json
+from batchrouter.adapters.sql.rows import Row, retry_of_text, to_json
 from batchrouter.adapters.sql.schema import batch_lanes, batches, jobs, shards
 from batchrouter.adapters.sql.verbs import Verbs, param
 from batchrouter.domain.file import File
@@ -35,12 +35,14 @@ _DUTY = sa.select(
     batches.c.closing, batches.c.sealed, batches.c.planned, batches.c.endpoint, batches.c.input_file_id,
     batches.c.input_blob_key, batches.c.input_index_key, batches.c.input_bytes, batches.c.output_expires_after_s,
     batches.c.total, batches.c.done, batches.c.expires_ms, batches.c.finalizing_ms, batches.c.cancelling_ms,
-    batches.c.next_event, batches.c.live, batches.c.metadata, batches.c.created_ms, _open_jobs,
+    batches.c.next_event, batches.c.live, batches.c.metadata, batches.c.created_ms, batches.c.retry_of,
+    batches.c.retry, batches.c.resume_from, batches.c.dedupe, batches.c.copying, batches.c.followers, _open_jobs,
 )  # fmt: skip
 _DUTY_OF_BATCH = _DUTY.where(batches.c.id == param("batch")).with_for_update()
 _needs_step = (
     batches.c.state.in_((BatchState.VALIDATING, *_CLOSING))
-    | (batches.c.done == batches.c.total)
+    | (batches.c.done + batches.c.followers == batches.c.total)
+    | (batches.c.copying > sa.literal_column("0"))
     | (batches.c.expires_ms <= param("now"))
 )
 TO_STEP = (
@@ -88,6 +90,7 @@ class Duties(Verbs):
             if isinstance(decision, Plan):
                 done = insert_ranges(tx, batch.seq, decision.ranges)
                 planned = {"total": decision.total, "model": decision.model, "unfolded": len(decision.ranges)} | done
+                planned |= {"copying": int(decision.copying), "followers": decision.followers}
             else:
                 planned = {}
             changes = {"planned": True, **planned, **_free(batch)}
@@ -100,6 +103,11 @@ class Duties(Verbs):
                 enter(tx, batch, BatchEvent.REJECT, now_ms, errors=to_json(decision.errors), **_free(batch))
             return True
 
+    def copied(self, worker: str, duty: Duty) -> None:
+        with self._db.write() as tx:
+            batch = _held(tx, worker, duty)
+            tx.execute(_CHANGE, {"batch": batch.seq, "copying": 0, **_free(batch)})
+
     def close(self, worker: str, duty: Duty, event: BatchEvent, now_ms: int) -> bool:
         """Also False when the reason does not hold: a line is not done, or the window is not over."""
         if event not in (BatchEvent.COMPLETE, BatchEvent.EXPIRE):
@@ -108,7 +116,7 @@ class Duties(Verbs):
             batch = _held(tx, worker, duty)
             if batch.state != BatchState.IN_PROGRESS:
                 return False
-            due = bool(batch.done == batch.total if event is BatchEvent.COMPLETE else batch.expires_ms <= now_ms)
+            due = _answered(batch) if event is BatchEvent.COMPLETE else bool(batch.expires_ms <= now_ms)
             if due:
                 enter(tx, batch, event, now_ms, closing=event)
             return due
@@ -163,6 +171,10 @@ class Duties(Verbs):
         return [range_of(row) for row in rows]
 
 
+def _answered(batch: Row) -> bool:
+    return not batch.copying and bool(batch.done + batch.followers >= batch.total)
+
+
 def _find(tx: sa.Connection, duty: Duty) -> Row:
     row = tx.execute(_DUTY_OF_BATCH, {"batch": duty.batch_id}).first()
     if row is None:
@@ -210,4 +222,10 @@ def _taken(row: Row) -> Duty:
         metadata={} if row.metadata is None else msgspec.json.decode(row.metadata),
         open_jobs=row.open_jobs,
         created_ms=row.created_ms,
+        retry_of=row.retry_of,
+        retry=retry_of_text(row.retry),
+        resume_from=row.resume_from,
+        dedupe=bool(row.dedupe),
+        copying=bool(row.copying),
+        followers=row.followers,
     )

@@ -16,7 +16,16 @@ from batchrouter.adapters.sql.ledger.lanes import lane_id_of
 from batchrouter.adapters.sql.ledger.presence import require_lease
 from batchrouter.adapters.sql.ledger.ranges import shard_values
 from batchrouter.adapters.sql.ledger.shards import ADD_TO_LANE, lane_change
-from batchrouter.adapters.sql.rows import JOB_COLUMNS, LANE_COLUMNS, Row, job_of, job_values, lane_of, to_json
+from batchrouter.adapters.sql.rows import (
+    JOB_COLUMNS,
+    LANE_COLUMNS,
+    Row,
+    job_of,
+    job_values,
+    lane_of,
+    retry_of_text,
+    to_json,
+)
 from batchrouter.adapters.sql.schema import batches, jobs, lanes, ranges, shards
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
@@ -51,6 +60,7 @@ _DUTY_COLUMNS = (
     jobs.c.duty_owner, jobs.c.duty_epoch, jobs.c.seq, batches.c.id.label("batch_id"), batches.c.tenant_id,
     batches.c.state.label("batch_state"), batches.c.closing, batches.c.sealed, batches.c.endpoint, batches.c.expires_ms,
     batches.c.total, batches.c.done, batches.c.input_blob_key, batches.c.input_index_key, batches.c.paused_ms,
+    batches.c.followers, batches.c.retry,
 )  # fmt: skip
 TO_STEP = (
     _open & (jobs.c.next_ms <= param("now")) & (jobs.c.duty_owner.is_(None) | (jobs.c.duty_owner == param("worker")))
@@ -261,8 +271,9 @@ def _taken(row: Row) -> JobDuty:
         sealed=row.sealed,
         endpoint=row.endpoint,
         deadline_ms=row.expires_ms,
-        pending=row.total - row.done,
+        pending=max(0, row.total - row.done - row.followers),
         input_blob_key=row.input_blob_key or "",
         input_index_key=row.input_index_key or "",
         paused=row.paused_ms is not None,
+        retry=retry_of_text(row.retry),
     )

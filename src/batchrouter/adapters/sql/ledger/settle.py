@@ -31,7 +31,7 @@ _BATCH = (
         batches.c.completed, batches.c.failed, batches.c.tokens_input, batches.c.tokens_cached,
         batches.c.tokens_output, batches.c.tokens_reasoning, batches.c.cost_nano, batches.c.unpriced,
         batches.c.model, batches.c.next_seq, batches.c.duty_owner, batches.c.duty_epoch, batches.c.invalid_output,
-        batches.c.reused,
+        batches.c.reused, batches.c.copying, batches.c.followers,
     )
     .where(batches.c.id == param("id"))
     .with_for_update()
@@ -107,7 +107,7 @@ class Settling(Verbs):
         return Settled(
             seq=batch.next_seq if settlement.admitted else None,
             admitted=settlement.admitted,
-            drained=batch.planned and done == batch.total,
+            drained=batch.planned and done + batch.followers >= batch.total,
             state=BatchState(batch.state),
         )
 
@@ -129,8 +129,9 @@ def _open_rows(tx: sa.Connection, batch_seq: int, nos: Iterable[int]) -> list[Ro
 
 
 def _gap_epoch(batch: Row, worker: str, draft: SegmentDraft) -> int | None:
-    """The epoch under which gaps count: the current duty's, after `seal`, and only from the one who holds it."""
-    current = batch.sealed and batch.duty_owner == worker and batch.duty_epoch == draft.duty_epoch
+    """The epoch under which gaps count: the current duty's, after `seal` or while answers are copied, and only from
+    the one who holds it."""
+    current = (batch.sealed or batch.copying) and batch.duty_owner == worker and batch.duty_epoch == draft.duty_epoch
     return draft.duty_epoch if current else None
 
 

@@ -10,7 +10,7 @@ from batchrouter.adapters.sql.database import upsert
 from batchrouter.adapters.sql.ledger.lanes import lane_id_of
 from batchrouter.adapters.sql.ledger.presence import require_lease
 from batchrouter.adapters.sql.ledger.ranges import shard_values
-from batchrouter.adapters.sql.rows import Row
+from batchrouter.adapters.sql.rows import Row, retry_of_text
 from batchrouter.adapters.sql.schema import batch_lanes, batches, ranges, shards, tenants
 from batchrouter.adapters.sql.verbs import Verbs, chunks, many, param
 from batchrouter.domain import bitmap
@@ -54,7 +54,7 @@ _CLAIM = (
         shards.c.batch_seq, shards.c.pending, batches.c.id.label("batch_id"), batches.c.tenant_id,
         _weight.label("weight"), batches.c.expires_ms, batches.c.endpoint, batches.c.input_blob_key,
         batches.c.input_index_key, batches.c.max_cost_nano, batches.c.cost_nano, ranges.c.first_line,
-        ranges.c.lines, ranges.c.done, batches.c.priority, tenants.c.max_in_flight,
+        ranges.c.lines, ranges.c.done, batches.c.priority, tenants.c.max_in_flight, batches.c.retry,
     )
     .select_from(shards)
     .join(batches, batches.c.seq == shards.c.batch_seq)
@@ -272,4 +272,5 @@ def _claim_of(row: Row, epoch: int, pending: int) -> Claim:
         cost_nano=row.cost_nano,
         priority=Priority(row.priority),
         max_in_flight=row.max_in_flight,
+        retry=retry_of_text(row.retry),
     )

@@ -57,9 +57,29 @@ _reads_it = (
     .correlate(files)
     .exists()
 )
+# Of whom a batch keeps answers: these until all are copied, and the input until it is known which.
+_later, _source = batches.alias("later"), batches.alias("source")
+_keeps = (_later.c.live == sa.true()) & (
+    (_later.c.planned == sa.false())
+    | (_later.c.copying > sa.literal_column("0"))
+    | (_later.c.followers > sa.literal_column("0"))
+)
+_kept_of = (
+    sa.select(_later.c.seq)
+    .where(_keeps, (_later.c.retry_of == files.c.batch_id) | (_later.c.resume_from == files.c.batch_id))
+    .correlate(files)
+    .exists()
+)
+_matched_with = (
+    sa.select(_later.c.seq)
+    .join(_source, _source.c.id == _later.c.resume_from)
+    .where(_keeps, _source.c.input_blob_key == files.c.blob_key)
+    .correlate(files)
+    .exists()
+)
 _TO_RELEASE = (
     sa.select(files.c.seq, files.c.role, files.c.blob_key, files.c.index_key, files.c.batch_id)
-    .where(files.c.deleted_ms.is_not(None), files.c.released == sa.false(), ~_reads_it)
+    .where(files.c.deleted_ms.is_not(None), files.c.released == sa.false(), ~_reads_it, ~_kept_of, ~_matched_with)
     .limit(_FILES_MAX)
 )
 _RELEASE = files.update().where(files.c.seq == param("file")).values(released=True)
