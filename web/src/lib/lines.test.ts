@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Summary } from "../api/types.ts";
+import { answerOf, failureOf, turnsOf } from "./answer.ts";
+import { ofSamples, ofSummary, projection } from "./history.ts";
+import { NO_LINES, withPage } from "./lineRows.ts";
+import { retryBody, whereOf } from "./retry.ts";
+import { changed, hashOf, parse } from "./route.ts";
+
+const reply = (body: unknown) => ({ custom_id: "a", response: { status_code: 200, body }, error: null });
+
+test("answers of every endpoint are read as text", () => {
+  assert.equal(answerOf(reply({ choices: [{ message: { content: "yes" } }] })), "yes");
+  assert.equal(answerOf(reply({ choices: [{ message: { content: [{ type: "text", text: "yes" }] } }] })), "yes");
+  assert.equal(answerOf(reply({ choices: [{ message: { content: null, refusal: "no" } }] })), "no");
+  assert.equal(answerOf(reply({ choices: [{ text: "and so on" }] })), "and so on");
+  assert.equal(answerOf(reply({ output: [{ type: "reasoning" }, { content: [{ type: "output_text", text: "yes" }] }] })), "yes");
+  assert.equal(answerOf(reply({ data: [{ embedding: [1, 2, 3] }] })), "1 × 3 numbers");
+  const call = { function: { name: "look", arguments: '{"at":1}' } };
+  assert.equal(answerOf(reply({ choices: [{ message: { content: null, tool_calls: [call] } }] })), 'look({"at":1})');
+  for (const odd of [null, 5, "x", {}, reply(null), reply({ choices: [] })]) assert.equal(answerOf(odd), null);
+});
+
+test("failures are told in the words of whoever refused", () => {
+  assert.equal(failureOf({ response: { status_code: 400, body: { error: { message: "too long" } } } }), "too long");
+  assert.equal(failureOf({ response: null, error: { code: "batch_expired", message: "over" } }), "over");
+  assert.equal(failureOf(null), null);
+});
+
+test("requests are turns", () => {
+  const image = { type: "image_url", image_url: { url: "data:" } };
+  const messages = [
+    { role: "system", content: "Short." },
+    { role: "user", content: [{ type: "text", text: "What is it?" }, image] },
+  ];
+  assert.deepEqual(turnsOf({ body: { messages } }), [
+    { role: "system", text: "Short." },
+    { role: "user", text: "What is it?\n[image_url]" },
+  ]);
+  assert.deepEqual(turnsOf({ body: { instructions: "Short.", input: "Why?" } }), [
+    { role: "system", text: "Short." },
+    { role: "user", text: "Why?" },
+  ]);
+  assert.deepEqual(turnsOf(undefined), []);
+});
+
+test("the server's history adds up", () => {
+  const point = { input_tokens: 100, output_tokens: 50, latency_p50: 5, latency_p95: 9 };
+  const points = [
+    { at: 10, done: 4, failed: 1, ...point },
+    { at: 20, done: 6, failed: 0, ...point },
+  ];
+  const [first, last] = ofSummary({ history: { interval_s: 10, points } } as unknown as Summary);
+  assert.deepEqual([last?.done, last?.failed, first?.lines, last?.output], [10, 1, 0.5, 5]);
+});
+
+test("without it, two looks make a point", () => {
+  const looks = [0, 2, 4].map((at) => ({ at, done: at * 3, failed: 0, inputTokens: 0, outputTokens: at }));
+  assert.deepEqual(ofSamples(looks).map(({ lines, output }) => [lines, output]), [[3, 1], [3, 1]]);
+});
+
+test("the projection ends where the batch does, and is left out where it would be most of the picture", () => {
+  const points = ofSamples([0, 50, 100].map((at) => ({ at, done: at, failed: 0, inputTokens: 0, outputTokens: 0 })));
+  const { times, soonest, latest } = projection(points, 200, { low: 80, high: 120 });
+  assert.deepEqual(times, [50, 100, 180, 220]);
+  assert.deepEqual(soonest, [null, 100, 200, 200]);
+  assert.deepEqual(latest, [null, 100, null, 200]);
+  assert.equal(projection(points, 200, { low: 80, high: 9_999 }).times.length, 2);
+});
+
+test("a page of lines joins once, and only where it belongs", () => {
+  const line = { object: "batch.line", line: 0, custom_id: "a", outcome: "succeeded", result: reply({ choices: [{ text: "x\n y" }] }) };
+  const page = { object: "list", data: [line], has_more: true, next: "c1", status: "in_progress" } as never;
+  const once = withPage(NO_LINES, null, page);
+  assert.equal(once.rows[0]?.preview, "x y");
+  assert.ok(!("result" in once.rows[0]!));
+  assert.equal(withPage(once, null, page), once);
+});
+
+test("a retry asks for what was filled in, and says what cannot be", () => {
+  const form = { which: "failed", filter: {}, maxTokens: "", overrides: "", maxCost: "" } as const;
+  assert.deepEqual(retryBody(form), {});
+  assert.deepEqual(retryBody({ ...form, which: "truncated", maxTokens: "4096", overrides: '{"temperature": null}', maxCost: "$2.5" }), {
+    where: { finish_reason: ["length"] },
+    set: { max_tokens: 4096, temperature: null },
+    max_cost: 2.5,
+  });
+  for (const wrong of [{ maxTokens: "many" }, { overrides: "[]" }, { overrides: "{" }, { maxCost: "-1" }]) {
+    assert.throws(() => retryBody({ ...form, ...wrong }));
+  }
+  assert.deepEqual(whereOf(new URLSearchParams("outcome=failed,expired&text=abc&line=3")), {
+    outcome: ["failed", "expired"],
+    text: "abc",
+  });
+});
+
+test("addresses are read as they were written", () => {
+  const hash = hashOf(["batches", "a/b?c"], { search: "x & y", status: null });
+  const { path, query } = parse(hash);
+  assert.deepEqual(path, ["batches", "a/b?c"]);
+  assert.equal(query.get("search"), "x & y");
+  assert.equal(query.has("status"), false);
+  assert.equal(changed(query, { search: "" }).toString(), "");
+  assert.deepEqual(parse("").path, []);
+  assert.deepEqual(parse("#/%E0%A4%A").path, ["%E0%A4%A"]);
+});
