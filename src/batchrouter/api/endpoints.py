@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
-
-from starlette.requests import Request
-from starlette.responses import Response
-
 from batchrouter.api import (
     batch_objects,
     batch_routes,
@@ -26,44 +19,12 @@ from batchrouter.api import (
     summary_objects,
     upload_routes,
 )
-from batchrouter.api.context import Context
-from batchrouter.service.caller import Caller
+from batchrouter.api.endpoint import AFTER, Endpoint, Home, Query, limit_query
+from batchrouter.api.webhook_endpoints import WEBHOOK_ENDPOINTS
 
-Handler = Callable[[Context, Request, Caller], Awaitable[Response]]
-
-
-class Home(Enum):
-    """Under which paths a call is, and who may make it."""
-
-    V1 = ("/v1", "/api/v1")
-    ADMIN = ("/admin/v1",)
+__all__ = ["ENDPOINTS", "Endpoint", "Home", "Query"]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    name: str
-    type: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """`form` is a multipart body, `body` a JSON one; `reply` None means the bytes of a file."""
-
-    method: str
-    path: str
-    name: str
-    words: str
-    handler: Handler
-    reply: type | None
-    home: Home = Home.V1
-    body: type | None = None
-    form: type | None = None
-    query: tuple[Query, ...] = ()
-    errors: tuple[int, ...] = (401,)
-
-
-AFTER = Query("after", "string", "List what comes after the object with this id.")
 ORDER = Query("order", "string", "By time of creation: `desc` (default) or `asc`.")
 PURPOSE = Query("purpose", "string", "List only files of this purpose.")
 TENANT = Query("tenant", "string", "List only keys of the tenant of this name.")
@@ -83,10 +44,6 @@ FILTERS = (
 WAIT = Query("wait", "integer", "Seconds, up to 60, for which to wait for news; also as `Prefer: wait=60`.")
 
 
-def _limit(most: int, default: int) -> Query:
-    return Query("limit", "integer", f"1 to {most}, {default} by default.")
-
-
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="POST",
@@ -104,7 +61,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         name="listFiles",
         words="List files.",
         handler=file_routes.list_files,
-        query=(PURPOSE, _limit(10_000, 10_000), ORDER, AFTER),
+        query=(PURPOSE, limit_query(10_000, 10_000), ORDER, AFTER),
         reply=objects.FileList,
         errors=(400, 401),
     ),
@@ -209,7 +166,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         name="listBatches",
         words="List batches, newest first, or those that all the filters given want.",
         handler=batch_routes.list_batches,
-        query=(_limit(100, 20), AFTER, *FILTERS),
+        query=(limit_query(100, 20), AFTER, *FILTERS),
         reply=batch_objects.BatchList,
         errors=(400, 401),
     ),
@@ -236,7 +193,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 "string",
                 "`completion` (default), in which no line is ever missed by who follows `next`, or `input`.",
             ),
-            _limit(1_000, 100),
+            limit_query(1_000, 100),
             Query("after", "string", "What `next` of the page before said."),
             Query(
                 "outcome",
@@ -266,7 +223,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         words="List the changes of a batch's state; with `Accept: text/event-stream` as they happen, and the batch "
         "itself whenever it has changed.",
         handler=event_routes.list_events,
-        query=(_limit(100, 100), Query("after", "integer", "List what comes after the event with this `no`."), WAIT),
+        query=(
+            limit_query(100, 100),
+            Query("after", "integer", "List what comes after the event with this `no`."),
+            WAIT,
+        ),
         reply=event_objects.EventList,
         errors=(400, 401, 404),
     ),
@@ -403,4 +364,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=objects.TenantList,
         errors=(401, 403),
     ),
+    *WEBHOOK_ENDPOINTS,
 )

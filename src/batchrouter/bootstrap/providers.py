@@ -10,7 +10,7 @@ from batchrouter.adapters.upstream_models import UpstreamModels
 from batchrouter.bootstrap.storage import Storage
 from batchrouter.bootstrap.wires import options_of
 from batchrouter.bootstrap.wiring import batch_limits, price_sources, provider_facts, service_limits, upstreams_of
-from batchrouter.config import Config, router_of
+from batchrouter.config import Config, router_of, url_rules
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.service.checks import Checks
 from batchrouter.service.providers import ProviderBook
@@ -54,6 +54,8 @@ def make_service(storage: Storage, providers: Providers, chance: Chance | None =
         ),
         checks=Checks(storage.blobs, providers.router, options, batch_limits(config)),
         providers=ProviderBook(provider_facts(config), storage.backlogs, storage.people_calls, storage.clock),
+        webhooks=storage.webhooks,
+        webhook_urls=url_rules(config.webhooks),
         limits=service_limits(config),
         scratch=storage.scratch,
     )

@@ -276,18 +276,21 @@ def next_attempt_ms(
 # --- what is sent ---------------------------------------------------------------------------------------------------
 
 
+def event_name(delivery: Delivery) -> str:
+    """The event's id, as the batch's own list of events has it."""
+    if delivery.batch_id is None or delivery.event_no is None:
+        return f"evt_{delivery.id.removeprefix('wh_')}"
+    return event_id(delivery.batch_id, delivery.event_no)
+
+
 def payload_of(delivery: Delivery) -> bytes:
     """The same bytes at every attempt."""
-    if delivery.batch_id is None or delivery.event_no is None:
-        id_, batch_id = f"evt_{delivery.id.removeprefix('wh_')}", TEST_BATCH
-    else:
-        id_, batch_id = event_id(delivery.batch_id, delivery.event_no), delivery.batch_id
     told = {
-        "id": id_,
+        "id": event_name(delivery),
         "object": "event",
         "created_at": delivery.event_ms // 1000,
         "type": delivery.type,
-        "data": {"id": batch_id},
+        "data": {"id": delivery.batch_id or TEST_BATCH},
     }
     return json.dumps(told, separators=(",", ":")).encode()
 

@@ -42,6 +42,9 @@ class UrlRules:
         return None if kind is None else refused(host, kind)
 
 
+OPEN_URLS = UrlRules()
+
+
 def refused(what: str, kind: str) -> str:
     """The rest of a sentence: `what` (a host, an address) is of a kind that may not be asked."""
     words = kind if kind.startswith(("a ", "no ")) else f"an address that is {kind}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from batchrouter.domain.webhook_url import OPEN_URLS, UrlRules
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.results import Results
 from batchrouter.ports.wake import Wake
+from batchrouter.ports.webhooks import WebhookCatalog
 from batchrouter.service.batches import Batches
 from batchrouter.service.checks import Checks
 from batchrouter.service.files import Files
@@ -23,6 +25,7 @@ from batchrouter.service.steering import Steering
 from batchrouter.service.summaries import Summaries
 from batchrouter.service.uploads import Uploads
 from batchrouter.service.watching import Watching
+from batchrouter.service.webhooks import Webhooks
 
 
 class Service:
@@ -41,6 +44,8 @@ class Service:
         checks: Checks,
         providers: ProviderBook,
         results: Results,
+        webhooks: WebhookCatalog,
+        webhook_urls: UrlRules = OPEN_URLS,
         limits: ServiceLimits | None = None,
         scratch: ScratchMaker = MemoryScratch,
     ) -> None:
@@ -60,3 +65,4 @@ class Service:
         self.checks = checks
         self.providers = providers
         self.request_quotas = RequestQuotas(catalog, calls, clock)
+        self.webhooks = Webhooks(webhooks, calls, clock, chance, wake, webhook_urls)

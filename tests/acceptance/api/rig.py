@@ -25,6 +25,7 @@ from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.shard import LaneKey
 from batchrouter.domain.tenant import Role
 from batchrouter.domain.validation import BatchLimits
+from batchrouter.domain.webhook_url import OPEN_URLS, UrlRules
 from batchrouter.ports.prices import Prices
 from batchrouter.service.checks import Checks
 from batchrouter.service.limits import ServiceLimits
@@ -62,6 +63,7 @@ class Rig:
         room_bytes: int | None = None,
         folder: Path | None = None,
         prices: Prices | None = None,
+        webhook_urls: UrlRules = OPEN_URLS,
         **settings: Any,
     ) -> None:
         router = Router([RouteProvider("sim", "openai"), RouteProvider("other", "openai")], {}, "sim")
@@ -96,6 +98,8 @@ class Rig:
             quotes=Quotes(self.blobs, router, lambda provider, model: options, prices or NoPrices()),
             checks=Checks(self.blobs, router, lambda provider, model: options, BatchLimits()),
             providers=ProviderBook(PROVIDERS, self.store.backlogs, self._calls, self.clock),
+            webhooks=self.store.webhooks,
+            webhook_urls=webhook_urls,
             limits=limits,
         )
 

@@ -35,6 +35,8 @@ class Owned(NamedTuple):
     waiting: str
     upload: str
     part: str
+    webhook: str
+    delivery: str
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -46,6 +48,8 @@ def owned(rig: Rig) -> Owned:
     key = rig.key("owner")
     with openai.OpenAI(api_key=key, base_url=f"{rig.url}/v1", max_retries=0) as client:
         file = client.files.create(file=(f"{SECRET}.jsonl", LINE), purpose="batch")
+        hook = {"url": f"https://example.com/{SECRET}", "description": SECRET}
+        webhook: str = client.post("/webhooks", body=hook, cast_to=dict[str, Any])["id"]
         asked: Any = {"input_file_id": file.id, "endpoint": "/v1/embeddings", "completion_window": "24h"}
         batch = client.batches.create(**asked, metadata={"note": SECRET}, extra_headers={"Idempotency-Key": "mine"})
         Hand(rig, batch.id).complete()
@@ -55,7 +59,9 @@ def owned(rig: Rig) -> Owned:
         waiting = client.batches.create(**asked, metadata={"note": SECRET})
         upload = client.uploads.create(filename=SECRET, purpose="batch", bytes=len(LINE), mime_type="text/jsonl")
         part = client.uploads.parts.create(upload.id, data=LINE)
-    return Owned(key, file.id, batch.id, ended.output_file_id, ended.error_file_id, waiting.id, upload.id, part.id)
+        (delivery,) = client.get(f"/webhooks/{webhook}/deliveries", cast_to=dict[str, Any])["data"]
+    made = (upload.id, part.id, webhook, delivery["id"])
+    return Owned(key, file.id, batch.id, ended.output_file_id, ended.error_file_id, waiting.id, *made)
 
 
 def bodies(endpoint: Endpoint, owned: Owned) -> list[dict[str, Any]]:
@@ -69,6 +75,10 @@ def bodies(endpoint: Endpoint, owned: Owned) -> list[dict[str, Any]]:
             return [{"files": {"data": b"x"}}]
         case "completeUpload":
             return [{"json": {"part_ids": [owned.part]}}]
+        case "createWebhook":
+            return [{"json": {"url": "https://example.com/theirs"}}]
+        case "changeWebhook":
+            return [{"json": {"description": "theirs", "enabled": False}}]
         case "createBatch":
             files = (owned.file, owned.output, f"batch-output-{owned.batch}.jsonl")
             wanted: list[dict[str, Any]] = [
@@ -88,6 +98,8 @@ def paths(endpoint: Endpoint, owned: Owned) -> list[str]:
         ("{batch_id}", (owned.batch, owned.waiting)),
         ("{upload_id}", (owned.upload,)),
         ("{model:path}", ("gpt-4.1-nano",)),
+        ("{webhook_id}", (owned.webhook,)),
+        ("{delivery_id}", (owned.delivery,)),
         ("{line}", ("0",)),
     ):
         filled = [path.replace(parameter, id) for path in filled for id in (ids if parameter in path else ("",))]
@@ -134,7 +146,7 @@ def seen(rig: Rig, owned: Owned) -> list[tuple[int, bytes]]:
     """All that the owner sees."""
     headers = {"Authorization": f"Bearer {owned.key}"}
     get: Callable[[str], requests.Response] = lambda path: requests.get(f"{rig.url}/v1/{path}", headers=headers)  # noqa: E731
-    replies = [get("files"), get("batches")]
+    replies = [get("files"), get("batches"), get("webhooks"), get(f"webhooks/{owned.webhook}/deliveries")]
     replies += [get(f"files/{id}/content") for id in (owned.file, owned.output, owned.error)]
     replies += [get(f"batches/{id}") for id in (owned.batch, owned.waiting)]
     assert {reply.status_code for reply in replies} == {200}
