@@ -7,8 +7,8 @@ from typing import Literal
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchrouter.api.batch_objects import BatchStatus
+from batchrouter.domain.line_filter import WORDS
 from batchrouter.domain.outcome import Finish, Flag, Record
-from batchrouter.service.line_filter import WORDS
 from batchrouter.service.results import Line, ResultPage
 
 Ending = Literal["succeeded", "failed", "expired", "cancelled", "unfinished"]

@@ -15,7 +15,7 @@ from batchrouter.api.waiting import unless_gone, wait_of
 from batchrouter.errors import ApiError
 from batchrouter.service import asked
 from batchrouter.service.caller import Caller
-from batchrouter.service.line_filter import LineFilter
+from batchrouter.service.line_filter import asked_filter
 from batchrouter.service.line_scan import ORDERS, Cursor, Order
 from batchrouter.service.results import LIMIT_DEFAULT, LIMIT_MAX, ResultPage, Wanted
 
@@ -51,7 +51,7 @@ def wanted_of(request: Request) -> Wanted:
     """What the query asks for. `Last-Event-ID`, which only reconnecting readers of events send, wins over `after`."""
     query = request.query_params
     order: Order = asked.one_of(query.get("order") or ORDERS[0], ORDERS, "order")  # type: ignore[assignment]
-    chosen = LineFilter.asked(query)
+    chosen = asked_filter(query)
     if chosen.wants_unfinished and order != "input":
         raise ApiError(
             400, "Lines without an end are told in input order alone: ask with order=input.", param="outcome"

@@ -10,18 +10,18 @@ import re
 from collections.abc import AsyncIterator
 from typing import Literal, NamedTuple, TypeAlias
 
+from batchrouter.domain.line_filter import LineFilter
 from batchrouter.domain.outcome import RECORD, Record
 from batchrouter.errors import ApiError
+from batchrouter.line_store import LineStore
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.results import RangeView, Results, SegmentView
-from batchrouter.service.line_filter import LineFilter
-from batchrouter.service.line_store import LineStore
 
 Order: TypeAlias = Literal["completion", "input"]
 ORDERS: tuple[Order, ...] = ("completion", "input")
 
 FIRST_SEGMENTS, MOST_SEGMENTS = 4, 32
-BLOCK_RECORDS = 4_096
+BLOCK_RECORDS = 1_024
 MOST_RANGES = 8
 _CURSOR = re.compile(r"c([0-9]{1,15})-([0-9]{1,9})|i([0-9]{1,15})")
 

@@ -2,7 +2,7 @@
 
 A page ends at its limit, at `PAGE_BYTES`, or after `SCAN_S` of looking, whatever comes first; at least one line or one
 look moves it on, so that following `next` always comes to an end. What it costs in memory are the bytes of a page and
-of one group of lines, and no more than `PAGES_TOGETHER` pages are made at a time; a line larger than all of this passes
+of one group of lines, and no more than `PAGES_TOGETHER` pages and `SEARCHES_TOGETHER` searches are made at a time; a line larger than all of this passes
 alone.
 """
 
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from batchrouter.domain.batch import Batch
 from batchrouter.domain.lifecycle import BATCH_FINAL
 from batchrouter.domain.line import decode_line
+from batchrouter.domain.line_filter import EVERY, LineFilter
 from batchrouter.domain.outcome import Outcome, Record
 from batchrouter.domain.settled_line import CODES, custom_id_of, error_code_of
 from batchrouter.domain.shard import LaneKey
 from batchrouter.errors import ApiError, BlobMissing, InputError
 from batchrouter.input import Input
+from batchrouter.line_store import LineStore
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
@@ -27,18 +29,18 @@ from batchrouter.ports.results import Results, Subject
 from batchrouter.service import asked
 from batchrouter.service.batches import no_such_batch
 from batchrouter.service.caller import Caller
-from batchrouter.service.line_filter import EVERY, LineFilter
 from batchrouter.service.line_scan import Cursor, Found, Scan
-from batchrouter.service.line_store import LineStore
 
 LIMIT_MAX = 1_000
 LIMIT_DEFAULT = 100
 PAGE_BYTES = 8 * 1024 * 1024
-GROUP_BYTES = 1024 * 1024
+GROUP_BYTES = 256 * 1024
 """Lines are read in groups of about this size; a longer line passes alone."""
 SCAN_S = 2.0
 PAGES_TOGETHER = 8
-OFF_LOOP_BYTES = 128 * 1024
+SEARCHES_TOGETHER = 2
+"""Of those, as many may look at the bytes of lines to choose them: that costs a processor."""
+OFF_LOOP_BYTES = 64 * 1024
 """Looking through more than that would hold up the event loop: it happens in a thread."""
 LANES_KEPT = 10_000
 
@@ -91,11 +93,12 @@ class LineResults:
         self._lines = LineStore(store, calls, blobs)
         self._scan = Scan(store, self._lines, calls)
         self._turns = asyncio.Semaphore(PAGES_TOGETHER)
+        self._searches = asyncio.Semaphore(SEARCHES_TOGETHER)
         self._lanes: dict[int, LaneKey] = {}
 
     async def page(self, caller: Caller, batch_id: str, wanted: Wanted) -> ResultPage:
         """404 for a batch that is not the caller's, 404 `results_gone` once both of its files are gone."""
-        async with self._turns:
+        async with self._turns if wanted.filter.by_record else self._searches:
             # First of all: what was settled until a state became final is there for the reads that follow.
             subject = await self._subject(caller, batch_id)
             try:
@@ -228,7 +231,9 @@ class _Reading:
         self, found: Found, result: bytes | None, request: bytes | None, lanes: dict[int, LaneKey]
     ) -> Line | None:
         record = found.record
-        token = _custom_id(result, request)
+        token = None
+        if self._filter.custom_id is not None:
+            token = _custom_id(result, request)
         if not self._filter.takes(record, result, request, token):
             return None
         code = None
@@ -238,7 +243,7 @@ class _Reading:
             line=found.line,
             record=record,
             lane=None if record is None else lanes.get(record.lane),
-            custom_id=token,
+            custom_id=token or _custom_id(result, request),
             error_code=code,
             result=result,
             request=request if self._requests else None,

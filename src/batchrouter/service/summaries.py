@@ -15,6 +15,7 @@ from batchrouter.domain.settled_line import CODES, error_code_of, error_message_
 from batchrouter.domain.shard import LaneKey, Sample
 from batchrouter.domain.summary import Failure, Group, Point, Summary
 from batchrouter.errors import ApiError, BlobMissing, InputError
+from batchrouter.line_store import LineStore
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Clock
@@ -22,7 +23,6 @@ from batchrouter.ports.results import Results
 from batchrouter.service import asked
 from batchrouter.service.batches import no_such_batch
 from batchrouter.service.caller import Caller
-from batchrouter.service.line_store import LineStore
 from batchrouter.service.results import Line, LineResults
 
 KEPT = 64

@@ -21,7 +21,7 @@ from batchrouter.engine.fold import Folder
 from batchrouter.service.caller import Caller
 from batchrouter.service.content import Content
 from batchrouter.service.intake import Intake, MemoryScratch
-from batchrouter.service.line_filter import LineFilter
+from batchrouter.service.line_filter import asked_filter
 from batchrouter.service.line_scan import Cursor, Order
 from batchrouter.service.results import Line, LineResults, ResultPage, Wanted
 from tests.conformance.scene import FAST, TENANT, WINDOW_MS, Scene, Store, a_plan
@@ -149,7 +149,7 @@ class Life:
         **query: str,
     ) -> ResultPage:
         cursor = Cursor.start(order) if after is None else Cursor.read(after, order)
-        wanted = Wanted(after=cursor, limit=limit, filter=LineFilter.asked(query), requests=requests)
+        wanted = Wanted(after=cursor, limit=limit, filter=asked_filter(query), requests=requests)
         return asyncio.run(self.results.page(CALLER, BATCH, wanted))
 
     def all(self, order: Order = "completion", limit: int = 100, **query: str) -> list[Line]:

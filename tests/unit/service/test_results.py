@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchrouter import line_store
 from batchrouter.adapters.memory import MemoryStore
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.domain.file import FileRole
 from batchrouter.domain.outcome import Flag, Outcome
 from batchrouter.errors import ApiError
-from batchrouter.service import line_scan, line_store, results
+from batchrouter.service import line_scan, results
 from tests.conformance.scene import FAST, TENANT
 from tests.unit.service.lives import BATCH, CALLER, Life, custom_id, request_line
 
