@@ -9,6 +9,7 @@ import typer
 
 from batchrouter.cli.choosing import chosen, pairs
 from batchrouter.cli.completion import batch_ids
+from batchrouter.cli.interrupt import sigterm_interrupts
 from batchrouter.cli.options import Config, Data, Json, Key, OutputForm, Tenant, Url, Where
 from batchrouter.errors import InputError
 
@@ -76,7 +77,8 @@ def ls(
         watch=watch,
         json=json,
     )
-    raise typer.Exit(list_batches(options))
+    with sigterm_interrupts():
+        raise typer.Exit(list_batches(options))
 
 
 @batches_app.command("show")
@@ -116,7 +118,8 @@ def wait(
     from batchrouter.cli.waiting import WaitOptions, wait_for_batches
 
     server = ServerOptions(url=url, key=key, tenant=tenant, data=data, config=config)
-    raise typer.Exit(wait_for_batches(WaitOptions(server=server, ids=tuple(ids), timeout_s=timeout, json=json)))
+    with sigterm_interrupts():
+        raise typer.Exit(wait_for_batches(WaitOptions(server=server, ids=tuple(ids), timeout_s=timeout, json=json)))
 
 
 @batches_app.command("tail")
@@ -151,7 +154,8 @@ def tail(
         failed=failed,
         json=json,
     )
-    raise typer.Exit(tail_batch(options))
+    with sigterm_interrupts():
+        raise typer.Exit(tail_batch(options))
 
 
 @batches_app.command("fetch", epilog=EXITS)
@@ -192,7 +196,8 @@ def fetch(
         force=force,
         json=json,
     )
-    raise typer.Exit(fetch_batch(options))
+    with sigterm_interrupts():
+        raise typer.Exit(fetch_batch(options))
 
 
 @batches_app.command("cancel")

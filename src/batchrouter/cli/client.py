@@ -59,7 +59,7 @@ class Client:
         self._host = parts.hostname
         self._prefix = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
         self._key = key
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._reached = False
         port = "" if self._port is None else f":{self._port}"
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -143,7 +143,7 @@ class Client:
         self, method: str, path: str, body: Body, headers: Mapping[str, str] | None, longer_s: float
     ) -> Iterator[HTTPResponse]:
         connect = HTTPSConnection if self._secure else HTTPConnection
-        with closing(connect(self._host, self._port, timeout=self._timeout_s + longer_s)) as connection:
+        with closing(connect(self._host, self._port, timeout=self.timeout_s + longer_s)) as connection:
             try:
                 reply = self._ask(connection, method, path, body, headers or {})
                 self._reached = True

@@ -64,7 +64,9 @@ class Server:
             after = page.last_id
 
     def find(self, told: str) -> str:
-        """The id that `told` means: an id, `last`, or the beginning of one, with or without `batch_`."""
+        """The id that `told` means: an id, `last`, or the beginning of one, with or without `batch_`, as lists that had
+        no room for more show it."""
+        told = told.removesuffix("…")
         if _WHOLE_ID.fullmatch(told):
             return told
         if told == LAST:

@@ -9,6 +9,7 @@ import typer
 
 from batchrouter.cli.batch_commands import EXITS, Id
 from batchrouter.cli.choosing import chosen, pairs
+from batchrouter.cli.interrupt import sigterm_interrupts
 from batchrouter.cli.options import (
     Config,
     Data,
@@ -150,7 +151,8 @@ def submit(
         files=files,
         json=json,
     )
-    raise typer.Exit(submit_batch(options))
+    with sigterm_interrupts():
+        raise typer.Exit(submit_batch(options))
 
 
 @submit_app.command("retry", epilog=EXITS)
@@ -200,7 +202,8 @@ def retry(
         files=output_files(PIPE, output, errors, to),
         json=json,
     )
-    raise typer.Exit(retry_batch(options))
+    with sigterm_interrupts():
+        raise typer.Exit(retry_batch(options))
 
 
 def _metadata(told: list[str] | None, name: str | None) -> dict[str, str]:

@@ -19,11 +19,11 @@ from batchrouter.cli.reading import InputRead
 from batchrouter.cli.server import Server
 from batchrouter.cli.source import Source
 from batchrouter.cli.told import FileTold
-from batchrouter.cli.words import say
 from batchrouter.errors import BatchRouterError, InputError
 
 PART_BYTES = 16 * 1024 * 1024
 """Kept in memory, to be sent again when the server restarts meanwhile."""
+CLEAR_S = 3.0
 
 Advance = Callable[[int], None]
 
@@ -45,8 +45,19 @@ def upload(server: Server, source: Source, read: InputRead) -> FileTold:
 
 def delete_file(server: Server, file_id: str) -> None:
     """As far as possible."""
-    with contextlib.suppress(BatchRouterError):
+    with clearing_up(server):
         server.client.call("DELETE", server.path(f"/v1/files/{file_id}", {}))
+
+
+@contextmanager
+def clearing_up(server: Server) -> Iterator[None]:
+    """Somebody waits for the command to end: what cannot be cleared quickly is left to expire."""
+    timeout_s, server.client.timeout_s = server.client.timeout_s, CLEAR_S
+    try:
+        with contextlib.suppress(BatchRouterError):
+            yield
+    finally:
+        server.client.timeout_s = timeout_s
 
 
 @contextmanager
@@ -74,9 +85,8 @@ def _in_parts(server: Server, name: str, source: Source, read: InputRead, advanc
             advance(len(data))
         return _complete(server, upload_id, parts)
     except BaseException:
-        with contextlib.suppress(BatchRouterError):
+        with clearing_up(server):
             server.client.call("POST", server.path(f"/v1/uploads/{upload_id}/cancel", {}))
-            say("What was uploaded of it is taken away again.")
         raise
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -32,7 +32,8 @@ from batchrouter.cli.words import INTERRUPTED, OK, SOME_FAILED, emit, say, tell
 PATIENCE_S = 600.0
 POLL_FIRST_S = 0.2
 POLL_MOST_S = 2.0
-LONG_WINDOW_S = 60.0
+WINDOWS_S = (10.0, 3.0, 60.0)
+"""The first gives the rate, all of them the range of the time that is left."""
 PHASES = {
     "validating": "checking the lines",
     "in_progress": "running",
@@ -117,19 +118,13 @@ def end_of(server: Server, batch: BatchTold) -> End:
     return End(told, [fact(batch, now_s()), *faults(batch), *digest(failures)])
 
 
-@dataclass(slots=True)
-class _Meters:
-    short: RateMeter = field(default_factory=RateMeter)
-    long: RateMeter = field(default_factory=lambda: RateMeter(LONG_WINDOW_S))
-
-
 class Watched:
     """Batches of one server. `interrupted` once somebody has; `batches` as they were seen last."""
 
     def __init__(self, server: Server, ids: Sequence[str]) -> None:
         self._server = server
         self._ids = ids
-        self._meters = {batch_id: _Meters() for batch_id in ids}
+        self._meters = {batch_id: [RateMeter(window_s) for window_s in WINDOWS_S] for batch_id in ids}
         self._begun_s = time.perf_counter()
         self.batches: list[BatchTold] = []
         self.interrupted = False
@@ -171,10 +166,10 @@ class Watched:
     def _figures(self, batch: BatchTold) -> Figures:
         counts, usage, meters = batch.request_counts, batch.usage, self._meters[batch.id]
         at_s, tokens = time.perf_counter(), usage.input_tokens + usage.output_tokens
-        for meter in (meters.short, meters.long):
+        for meter in meters:
             meter.note(at_s, counts.done, tokens)
-        rate, tokens_rate = meters.short.rates or (None, None)
-        slow, _ = meters.long.rates or (None, None)
+        rates = [meter.rates for meter in meters]
+        rate, tokens_rate = rates[0] or (None, None)
         lanes, now = batch.batchrouter.lanes, now_s()
         return Figures(
             phase=PHASES.get(batch.state, batch.state),
@@ -202,7 +197,7 @@ class Watched:
                 for lane in lanes
             ),
             cost=usage.cost,
-            rates=tuple(each for each in (rate, slow) if each is not None),
+            rates=tuple(each[0] for each in rates if each is not None),
             link=self._server.dashboard(batch.id),
         )
 
