@@ -22,5 +22,3 @@ html_static_path: list[str] = []
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-pygments_style = "tango"
-pygments_dark_style = "monokai"

@@ -21,7 +21,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("source-read", _read)
     app.add_directive("mermaid", diagrams.Mermaid)
     app.add_css_file("site.css")
-    app.add_js_file("copy.js", loading_method="defer")
+    app.add_js_file("site.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

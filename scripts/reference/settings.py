@@ -18,7 +18,7 @@ from scripts.reference.places import Row, with_tables
 NONE = "–"
 NEEDED = "needed"
 _SECTIONS: Mapping[str, Any] = vars(bounds)
-_BOUNDS = {
+_BOUNDS: dict[str, Mapping[str, tuple[float, float]]] = {
     "providers.NAME.": bounds.PROVIDER,
     "providers.NAME.keys[].": bounds.KEY,
     "providers.NAME.batch.": bounds.NATIVE,

@@ -11,3 +11,11 @@ for (const block of document.querySelectorAll("div.highlight")) {
   block.classList.add("copyable");
   block.append(button);
 }
+
+// On a phone a row of a wide table is a block (site.css), in which each cell says which column it is of.
+for (const table of document.querySelectorAll("table.docutils")) {
+  const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+  if (heads.length < 4) continue;
+  table.classList.add("wide");
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, at) => (cell.dataset.head = heads[at]));
+}
