@@ -5,12 +5,14 @@ from __future__ import annotations
 PAGES: dict[str, tuple[str, ...]] = {
     "Start": ("quickstart", "guides/from-openai", "comparison"),
     "Guides": (
+        "guides/clients",
         "guides/vllm",
         "guides/native-batches",
         "guides/ollama",
         "guides/tables",
         "guides/evals",
         "guides/kubernetes",
+        "dashboard",
         "howto",
         "simulator",
     ),
