@@ -135,4 +135,5 @@ def engine_settings(config: Config, *, alone: bool, bucket: bool) -> EngineSetti
         overtake_margin_s=float(config.batches.overtake_margin),
         cancel_wait_s=float(config.batches.cancel_wait),
         pause_after_failures=config.batches.pause_after_failures,
+        check_outputs=config.batches.check_outputs,
     )

@@ -140,6 +140,7 @@ class BatchesConfig(_Struct, frozen=True):
     overtake_margin: Seconds = Seconds(900)
     cancel_wait: Seconds = Seconds(900)
     pause_after_failures: int = 100
+    check_outputs: bool = True
     max_lines: int = 50_000
     max_bytes: int = 209_715_200
     max_embedding_inputs: int = 50_000

@@ -81,6 +81,13 @@ def extension(dropped: Sequence[str] = (), model: str | None = None, fallback: s
     return json.dumps(members, separators=(",", ":")).encode() if members else None
 
 
+def with_fault(told: bytes | None, message: str, path: str) -> bytes:
+    """`told`, an extension or none, and what is wrong with the answer: it is not what its request's schema asks for.
+    `path` is a JSON pointer into the answer."""
+    fault = json.dumps({"invalid_output": {"message": message, "path": path}}, separators=(",", ":")).encode()
+    return fault if told is None else told[:-1] + b"," + fault[1:]
+
+
 def gap_line(prefix: bytes, line: int, custom_id: bytes, outcome: Outcome) -> bytes:
     """A line that was never finished: EXPIRED in the words that every client tests for, or CANCELLED."""
     return error_line(prefix, line, custom_id, _EXPIRED if outcome is Outcome.EXPIRED else _CANCELLED)

@@ -38,7 +38,7 @@ class Admission:
         may leave, or is refused when they cannot."""
         more, batch = line.more, line.held.batch
         spend = batch.spend
-        if spend is None or more is None:
+        if spend is None or more is None or not more.most_nano:
             return True
         if spend.reserve(more.most_nano):
             more.reserved = True

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from batchrouter.domain.checked.judge import fault_of
 from batchrouter.domain.cost import UNKNOWN, RateCard
 from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.outcome import Outcome
@@ -72,7 +73,9 @@ class LineEnds:
     def answered(self, line: LineCall, reply: Reply, now_s: float) -> None:
         card, held = self._card, line.held
         cost_nano = UNKNOWN if card is None else card.cost_of_answer(reply.tokens, reply.cache_writes)
-        text, fields = of_reply(line, _SUCCEEDED, reply, self.lane_id, now_s)
+        judge = None if line.more is None else line.more.judge
+        fault = None if judge is None else fault_of(judge, held.batch.endpoint, reply.body)
+        text, fields = of_reply(line, _SUCCEEDED, reply, self.lane_id, now_s, fault)
         self._settle(line, text, fields, reply.model, cost_nano)
         if line.more is not None:
             _charge(line, cost_nano)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from batchrouter.domain.checked.judge import Judges
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.lane_health import LaneHealth, LaneState
 from batchrouter.domain.routing import Resolved
@@ -89,7 +90,8 @@ class LaneRunner:
         self._pump_due = False
         self._call_soon = asyncio.get_running_loop().call_soon
         self._rate = SendRate(clock.mono_s())
-        self.loader = Loader(lane.key, setup.members[0].wire, card, fallbacks, inputs, budget)
+        judges = Judges() if settings.check_outputs else None
+        self.loader = Loader(lane.key, setup.members[0].wire, card, fallbacks, inputs, budget, judges)
         self._held_back = HeldBack(self.loader, lane.id, self._pump_soon)
         self._ends = LineEnds(
             lane,

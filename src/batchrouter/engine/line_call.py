@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from batchrouter.domain.checked.judge import Judge
 from batchrouter.engine.held import Held
 from batchrouter.errors import TransportError
 from batchrouter.ports.transport import Call
@@ -28,11 +29,14 @@ class Owner(Protocol):
 class More:
     """What only few lines have: `note` is the wire's own, for `decode`; `told` the value of the output line's member
     `batchrouter`; `most_nano` what the call may cost at most, for a batch with a `max_cost`, `reserved` whether that
-    has been set apart."""
+    has been set apart; `judge` says whether its answer has the form that was asked for."""
 
-    __slots__ = ("most_nano", "note", "reserved", "told")
+    __slots__ = ("judge", "most_nano", "note", "reserved", "told")
 
-    def __init__(self, note: object | None, told: bytes | None, most_nano: int) -> None:
+    def __init__(
+        self, note: object | None = None, told: bytes | None = None, most_nano: int = 0, judge: Judge | None = None
+    ) -> None:
+        self.judge = judge
         self.note = note
         self.told = told
         self.most_nano = most_nano

@@ -6,8 +6,9 @@ import json
 
 import msgspec
 
-from batchrouter.domain.outcome import Outcome, error_mark
-from batchrouter.domain.output_line import error_line, response_line
+from batchrouter.domain.checked.judge import Fault
+from batchrouter.domain.outcome import Flag, Outcome, error_mark
+from batchrouter.domain.output_line import error_line, response_line, with_fault
 from batchrouter.engine.line_call import LineCall
 from batchrouter.errors import LineRefused, TransportError
 from batchrouter.providers.base import Reply
@@ -15,6 +16,7 @@ from batchrouter.providers.base import Reply
 Fields = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]
 """A record without offset and length (`domain.outcome.Record`)."""
 
+_INVALID = int(Flag.INVALID_OUTPUT)
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _NOT_JSON = b'{"code":"invalid_reply","message":"The upstream answered with something that is not JSON."}'
 _TRANSPORT_CODES = {
@@ -26,12 +28,17 @@ _TRANSPORT_CODES = {
 }
 
 
-def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s: float) -> tuple[bytes, Fields]:
-    """The line ends with what the upstream answered."""
+def of_reply(
+    line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s: float, fault: Fault | None = None
+) -> tuple[bytes, Fields]:
+    """The line ends with what the upstream answered. `fault`: why that is not what its request's schema asks for."""
     held, status, attempts = line.held, line.status, line.attempts
     number = held.first_line + line.place
     prefix = held.batch.prefix
     told = None if line.more is None else line.more.told
+    flags = 0 if reply.code is None else error_mark(reply.code)
+    if fault is not None:
+        told, flags = with_fault(told, *fault), _INVALID
     if reply.usable:
         request_id = _request_id(line.headers)
         text = response_line(prefix, number, attempts, line.custom_id, status, reply.body, request_id, told)
@@ -47,7 +54,7 @@ def of_reply(line: LineCall, outcome: Outcome, reply: Reply, lane_id: int, now_s
         reply.finish,
         status,
         attempts if attempts < _U16 else _U16,
-        0 if reply.code is None else error_mark(reply.code),
+        flags,
         _latency_ms(line, now_s),
         lane_id,
         tokens_in,

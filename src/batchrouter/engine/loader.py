@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.checked.judge import Judges
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.fallback import next_lane, stands_in
 from batchrouter.domain.line import decode_line
@@ -52,6 +53,7 @@ class Loader:
         fallbacks: Callable[[str, str], Sequence[Resolved]],
         inputs: Inputs,
         budget: Budget,
+        judges: Judges | None = None,
     ) -> None:
         self._key = key
         self._wire = wire
@@ -59,6 +61,7 @@ class Loader:
         self._fallbacks = fallbacks
         self._inputs = inputs
         self._budget = budget
+        self._judges = judges
         self._ways: dict[tuple[str, str], Way | None] = {}
         self.queue = LaneQueue()
         self.ready: deque[LineCall] = deque()
@@ -137,6 +140,7 @@ class Loader:
                 batch_id = taken[numbers[0]][0].batch.id
                 log.error("%d lines of %s could not be read (%s)", len(numbers), batch_id, told(error))
         loaded = Loaded(len(taken), [], [], [])
+        judges = self._judges
         for (held, place, reserved), raw in zip(taken, lines, strict=True):
             if raw is None or held.batch.dropped:
                 self.give(reserved)
@@ -151,8 +155,12 @@ class Loader:
             fault: Exception | None = None
             try:
                 custom_id, body = decode_line(raw)
+                judge = None if judges is None else judges.of(held.batch.endpoint, body)
                 if not held.plain:
                     body, more = self._prepare(held, place, body)
+                if judge is not None:
+                    more = more or More()
+                    more.judge = judge
             except LineRefused as refusal:
                 fault = refusal
             except Exception as error:

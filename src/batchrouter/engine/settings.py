@@ -17,7 +17,8 @@ class EngineSettings:
     `overtake_margin_s`: how long before real time must begin a native job is cancelled at the latest;
     `cancel_wait_s`: how long a closing batch waits for the finished lines of its jobs; `lost_create_s`: how long the
     provider's list must have shown nothing before a job that may have been made is made again; `pause_after_failures`:
-    when so many first lines of a batch in a lane failed the same way, and none did not, the rest waits (0: never).
+    when so many first lines of a batch in a lane failed the same way, and none did not, the rest waits (0: never);
+    `check_outputs`: whether answers are judged by the schema that their request asks for.
 
     `flush_s` and `flush_bytes` bound a segment; one of at most `inline_bytes` lives in its database row. `budget_bytes`
     bounds requests, replies and unflushed lines together.
@@ -40,3 +41,4 @@ class EngineSettings:
     cancel_wait_s: float = 900.0
     lost_create_s: float = 180.0
     pause_after_failures: int = 100
+    check_outputs: bool = True

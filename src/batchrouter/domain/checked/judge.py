@@ -49,17 +49,23 @@ class Judge:
         self._measure: Measure | None = None
 
     def fault(self, text: str) -> Fault | None:
-        """What is wrong with an answer; None: nothing is, or it cannot be told. Never raises."""
+        """What is wrong with an answer; None: nothing is, or it cannot be told. Never raises: an answer that was paid
+        for is not lost because it could not be judged."""
+        try:
+            return self._fault(text)
+        except BaseException as error:
+            # Those of the library, when it meets half a surrogate pair for example, stand beside Python's own.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                return None
+            raise
+
+    def _fault(self, text: str) -> Fault | None:
         if len(text) > TEXT_MAX:
             return None
         try:
             value = _value(text)
-        except RecursionError:
-            return None
         except json.JSONDecodeError:
             return Fault("The answer is empty, not JSON." if not text.strip() else "The answer is not JSON.")
-        except ValueError:  # a number of thousands of digits
-            return None
         if self._schema is not None:
             self._compile()
         measure = self._measure
@@ -69,12 +75,6 @@ class Judge:
             self._validator.validate(value)
         except ValueError as error:
             return _told(error)
-        except BaseException as error:
-            # A value that has no form there, such as half a surrogate pair; and a fault of the library, whose kind
-            # stands beside Python's own.
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                return None
-            raise
         return None
 
     def _compile(self) -> None:
@@ -83,16 +83,16 @@ class Judge:
             return
         from jsonschema_rs import RegexOptions, validator_for
 
+        parsed = _decode(schema)
         try:
-            parsed = _decode(schema)
             measure = Measure(parsed)
-            # This engine takes time in proportion to pattern and text; what it does not know does not compile.
-            patterns = RegexOptions(size_limit=PATTERN_BYTES_MAX, dfa_size_limit=PATTERN_BYTES_MAX)
-            self._validator = validator_for(
-                parsed, offline=True, validate_formats=False, pattern_options=patterns, mask="the value"
-            )
-        except (ValueError, Unbounded, RecursionError):
+        except Unbounded:
             return
+        # This engine takes time in proportion to pattern and text; what it does not know does not compile.
+        patterns = RegexOptions(size_limit=PATTERN_BYTES_MAX, dfa_size_limit=PATTERN_BYTES_MAX)
+        self._validator = validator_for(
+            parsed, offline=True, validate_formats=False, pattern_options=patterns, mask="the value"
+        )
         self._measure = measure
 
 

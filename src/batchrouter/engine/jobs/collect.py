@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
+from batchrouter.domain.checked.judge import Judges, fault_of
 from batchrouter.domain.cost import UNKNOWN
 from batchrouter.domain.fallback import moves_on
 from batchrouter.domain.job import JobDuty, JobShard, Result, ResultKind, Seen, key_line
@@ -101,6 +102,7 @@ class _Taking:
         self._native = native
         self._shards = _ByLine(shards)
         self._prefix = id_prefix(duty.job.batch_id)
+        self._judges = Judges() if tools.settings.check_outputs else None
         self._found: list[_Found] = []
         self._bytes = 0
         self._spans: OrderedDict[int, Spans] = OrderedDict()
@@ -156,7 +158,9 @@ class _Taking:
         shard = found.shard
         home = Home(self._prefix, found.number, shard.range_no, shard.shard_id, shard.epoch, duty.lane.id)
         latency_ms = now_ms - (duty.job.submitted_ms or now_ms)
-        answer = Answer(result.status, reply, result.request_id, latency_ms, sent.dropped)
+        judge = None if self._judges is None or kind is not Kind.OK else self._judges.of(duty.endpoint, body)
+        fault = None if judge is None else fault_of(judge, duty.endpoint, reply.body)
+        answer = Answer(result.status, reply, result.request_id, latency_ms, sent.dropped, fault)
         line, fields = of_answer(home, outcome, custom_id, answer)
         cost_nano = native.cost(reply, outcome is Outcome.SUCCEEDED)
         self._tools.journal.add(duty.job.batch_id, line, fields, 0, reply.model, cost_nano)
