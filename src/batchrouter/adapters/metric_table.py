@@ -34,6 +34,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("batchrouter_tokens", "counter", "Tokens of settled lines; cached is part of input.", (*LANE, "kind")),
     Metric("batchrouter_cost_dollars", "counter", "What settled lines cost, as far as prices are known.", LANE),
     Metric("batchrouter_unpriced_lines", "counter", "Answered lines whose cost nobody knows.", LANE),
+    Metric("batchrouter_invalid_outputs", "counter", "Answers that break the schema that was asked for.", LANE),
     Metric("batchrouter_answer_seconds", "histogram", "The last call of each settled line.", LANE),
     Metric("batchrouter_batches_ended", "counter", "Batches that this process ended.", ("state",)),
     # calls

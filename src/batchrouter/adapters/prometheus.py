@@ -128,6 +128,7 @@ class _Collector:
     def _work(self, meters: Meters) -> Iterator[Family]:
         lines, tokens = _Sums("batchrouter_lines"), _Sums("batchrouter_tokens")
         costs, unpriced = _Sums("batchrouter_cost_dollars"), _Sums("batchrouter_unpriced_lines")
+        invalid = _Sums("batchrouter_invalid_outputs")
         answers: dict[Lane, Spread] = {}
         for name, meter in self._known(meters.lanes):
             for outcome in Outcome:
@@ -139,8 +140,9 @@ class _Collector:
                 tokens.add(count, *name, kind)
             costs.add(meter.cost_nano / NANO, *name)
             unpriced.add(meter.unpriced, *name)
+            invalid.add(meter.invalid_output, *name)
             answers[name] = meter.answer_s if name not in answers else _joined(answers[name], meter.answer_s)
-        yield from (each.done() for each in (lines, tokens, costs, unpriced))
+        yield from (each.done() for each in (lines, tokens, costs, unpriced, invalid))
         yield _histogram("batchrouter_answer_seconds", answers.items())
         yield _tally("batchrouter_batches_ended", meters.batches_ended)
 

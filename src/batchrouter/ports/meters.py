@@ -15,7 +15,7 @@ from itertools import compress
 from batchrouter.domain import bitmap
 from batchrouter.domain.cost import UNKNOWN
 from batchrouter.domain.lifecycle import BatchEvent
-from batchrouter.domain.outcome import RECORD, Outcome
+from batchrouter.domain.outcome import RECORD, Flag, Outcome
 from batchrouter.domain.shard import LaneKey, SegmentDraft, Settled
 from batchrouter.errors import (
     BlobError,
@@ -69,24 +69,29 @@ class Spread:
 
 class LaneMeter:
     """Lines that are settled: `outcomes` by `Outcome`, `tokens` as input, cached, output, reasoning. `unpriced`
-    succeeded at a cost that nobody knows. `answer_s`: how long the last call of each took."""
+    succeeded at a cost that nobody knows; `invalid_output` with an answer that is not what their request's schema asks
+    for. `answer_s`: how long the last call of each took."""
 
-    __slots__ = ("answer_s", "cost_nano", "outcomes", "tokens", "unpriced")
+    __slots__ = ("answer_s", "cost_nano", "invalid_output", "outcomes", "tokens", "unpriced")
 
     def __init__(self) -> None:
         self.outcomes = [0] * len(Outcome)
         self.tokens = [0, 0, 0, 0]
         self.cost_nano = 0
         self.unpriced = 0
+        self.invalid_output = 0
         self.answer_s = Spread(LONG_S)
 
     def add(self, columns: Sequence[Sequence[int]]) -> None:
         """Lines that are settled, column by column: a loop over lines costs five times as much."""
-        outcomes, answers_ms, _, *tokens, costs = columns
+        outcomes, flags, answers_ms, _, *tokens, costs = columns
         for outcome in Outcome:
             self.outcomes[outcome] += outcomes.count(outcome)
         for kind, values in enumerate(tokens):
             self.tokens[kind] += sum(values)
+        if any(flags):
+            judged = zip(flags, outcomes, strict=True)
+            self.invalid_output += sum(flag & _INVALID and outcome == Outcome.SUCCEEDED for flag, outcome in judged)
         self.answer_s.add_all(answers_ms)
         if min(costs, default=0) >= 0:
             self.cost_nano += sum(costs)
@@ -96,9 +101,10 @@ class LaneMeter:
         self.unpriced += sum(cost < 0 and outcome == answered for cost, outcome in zip(costs, outcomes, strict=True))
 
 
-_COUNTED = struct.Struct("<4x4x8x4xBx2x2x2xIIIIII4x4x")
-"""Of a record: outcome, milliseconds of the last call, lane, tokens as input, cached, output, reasoning."""
-_LANE = 2
+_COUNTED = struct.Struct("<4x4x8x4xBx2x2xHIIIIII4x4x")
+"""Of a record: outcome, flags, milliseconds of the last call, lane, tokens as input, cached, output, reasoning."""
+_LANE = 3
+_INVALID = int(Flag.INVALID_OUTPUT)
 assert _COUNTED.size == RECORD.size
 
 
