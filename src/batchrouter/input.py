@@ -64,12 +64,12 @@ class Input:
 
     async def spans(self, lines: Sequence[int]) -> list[tuple[int, int]]:
         """(offset, length) of these lines, counted from 0 without the blank ones. Raises `InputError` when the index
-        has fewer, and for one that is longer than it can tell."""
+        has fewer, and for one that is longer than it can tell: no batch has such a line."""
         places = [self._view.records_span(line, 1) for line in lines]
-        found = [self._view.columns(data) for data in await self._blobs.read_many(self._index_key, places)]
-        if any(not each.offsets or each.lengths[0] == LONGEST for each in found):
+        found = [self._view.span(data) for data in await self._blobs.read_many(self._index_key, places)]
+        if any(length == LONGEST for _, length in found):
             raise InputError(f"the index {self._index_key} does not have one of the lines {lines[0]} to {lines[-1]}")
-        return [(each.offsets[0], each.lengths[0]) for each in found]
+        return found
 
     async def lines(self, spans: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of the lines at these (offset, length) places."""

@@ -28,6 +28,7 @@ _HEADER = struct.Struct("<8sHH4x")
 RECORD = struct.Struct("<QQLLQ16sQHBBBBH")
 RECORD_OF_DIGEST = struct.Struct("<QQLL8s16sQHBBBBH")
 """The same, where `custom_id` is still the first 8 bytes of its digest."""
+_SPAN = struct.Struct("<8xQL")
 _TRAILER = struct.Struct("<QQLHH8s")  # records, bytes of duplicates, bytes of footer, version, record size, magic
 
 HEADER_BYTES = _HEADER.size
@@ -172,6 +173,13 @@ class IndexView:
         if not columns:
             return IndexColumns((), (), (), (), ())
         return IndexColumns(columns[1], columns[2], columns[6], columns[7], columns[9])
+
+    @staticmethod
+    def span(data: bytes) -> tuple[int, int]:
+        """(offset, length) of the line whose record this is. InputError if it is none."""
+        if len(data) != RECORD_BYTES:
+            raise InputError("The line index is shorter than it tells; upload the file again.")
+        return _SPAN.unpack_from(data)  # type: ignore[return-value]
 
     def _mark_duplicates(self, first: int, records: Iterable[IndexRecord]) -> Iterator[IndexRecord]:
         bits = self._duplicates

@@ -22,8 +22,8 @@ class Needle:
     """Words to look for, in whatever case."""
 
     def __init__(self, words: str) -> None:
-        self._words = words.lower()
-        self._plain = self._words.encode() if _PLAIN.fullmatch(words) else None
+        self._words = words.casefold()
+        self._plain = words.lower().encode() if _PLAIN.fullmatch(words) else None
         self._pattern = None if self._plain is not None else re.compile(b"".join(map(_as_json, words)), re.IGNORECASE)
 
     def is_in(self, line: bytes, *members: str) -> bool:
@@ -41,7 +41,7 @@ class Needle:
         while rest:
             each = rest.pop()
             if isinstance(each, str):
-                if self._words in each.lower():
+                if self._words in each.casefold():
                     return True
             elif isinstance(each, dict):
                 rest.extend(each.values())

@@ -2,8 +2,7 @@
 
 A page ends at its limit, at `PAGE_BYTES`, or after `SCAN_S` of looking, whatever comes first; at least one line or one
 look moves it on, so that following `next` always comes to an end. What it costs in memory are the bytes of a page and
-of one group of lines, and no more than `PAGES_TOGETHER` pages and `SEARCHES_TOGETHER` searches are made at a time; a line larger than all of this passes
-alone.
+of one group of lines; few pages are made at a time. A line larger than all of this passes alone.
 """
 
 from __future__ import annotations

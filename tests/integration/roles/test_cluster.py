@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.simulator.process import SimulatorProcess
 from tests.integration.roles.conftest import IN_FLIGHT, LEASE_S, await_that
-from tests.lines import chats, check_output, counts, finished, jsonl, output_of, until, upload
+from tests.lines import Asked, chats, check_output, counts, errors_of, finished, jsonl, output_of, until, upload
+from tests.reading import LineReader, streamed
 from tests.serving import Cluster
 
 SHARD = 500
@@ -69,6 +74,33 @@ def test_a_killed_worker_is_taken_over_within_its_lease(cluster: Cluster, simula
     # In flight; and of the second before a flush, in which a slot has at most ten calls of 0.1 s, those answered.
     assert repeats <= IN_FLIGHT * 11
     await_that(lambda: other.fetch("GET", "/v1/batches", key=key["secret"])[0] == 401, "the key still works")
+
+
+def test_lines_read_along_through_any_api_are_those_of_the_files(cluster: Cluster) -> None:
+    """While two workers settle them, afterwards, and after the batch was folded; streamed or page by page."""
+    one, other = cluster.apis
+    asked = chats(SHARD + 200, "along")
+    for place in range(0, len(asked), 100):
+        asked[place] = Asked(f"bad-{place}", b'{"model":"m","messages":[],"seed":%d}' % place)
+    batch_id = upload(one.client(), jsonl(asked)).id
+    reader = LineReader(batch_id)
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(streamed, other, batch_id)
+        for turn in itertools.count():
+            reader.step((one, other)[turn % 2], wait=20, limit=90)
+            if reader.final:
+                break
+        lines = stream.result(60)
+    assert [line["result"] for line in lines] == [json.loads(line) for line in reader.told]
+    batch = finished(other.client(), batch_id)
+    output, error = output_of(one.client(), batch), errors_of(one.client(), batch)
+    reader.check(other, output, error)
+    store = SqlStore.open_postgres(str(one.config["storage"]["database"]))
+    try:
+        await_that(lambda: all(r.folded for r in store.results.ranges_from(batch_id, 0, 10)), "it was not folded")
+    finally:
+        store.close()
+    reader.check(one, output, error)
 
 
 def test_all_end_in_good_order(cluster: Cluster) -> None:
