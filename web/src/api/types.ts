@@ -190,6 +190,7 @@ export interface Summary {
     status_code: number | null;
     code: string | null;
     message: string | null;
+    outcome?: Outcome;
     count: number;
     sample: LineSample | null;
   }[];

@@ -5,7 +5,7 @@ import { useLink } from "./useRoute.ts";
 export function Brand() {
   const link = useLink();
   return (
-    <a href={link(["batches"])} className={classes.brand}>
+    <a href={link(["batches"])} className={classes.brand} aria-label="BatchRouter">
       <img src={icon} width={22} height={22} alt="" />
       <span>BatchRouter</span>
     </a>

@@ -31,7 +31,7 @@ export function TenantSwitch() {
     <Select
       aria-label="Tenant"
       size="xs"
-      w={140}
+      w={{ base: 120, sm: 150 }}
       allowDeselect={false}
       value={query.get("tenant") ?? OWN}
       onChange={choose}

@@ -19,7 +19,8 @@ test("small sums of money are not nothing", () => {
 test("a part that is not all is never told as all, and one that is something never as nothing", () => {
   assert.equal(percent(9_999, 10_000), ">99.9%");
   assert.equal(percent(99_999, 100_000), ">99.9%");
-  assert.equal(percent(995, 1_000), "99%");
+  assert.equal(percent(995, 1_000), "99.5%");
+  assert.equal(percent(2, 3), "67%");
   assert.equal(percent(1, 100_000), "<0.1%");
   assert.equal(percent(5, 5), "100%");
   assert.equal(percent(0, 5), "0%");

@@ -46,8 +46,8 @@ export function percent(part: number, of: number): string {
   if (of <= 0) return NONE;
   const value = (100 * part) / of;
   if (part > 0 && value < 0.1) return "<0.1%";
-  if (part < of && value > 99.9) return ">99.9%";
-  return `${value < 10 && value > 0 ? value.toFixed(1) : Math.floor(value)}%`;
+  if (part < of && value >= 99) return value > 99.9 ? ">99.9%" : `${(Math.floor(value * 10) / 10).toFixed(1)}%`;
+  return `${value < 10 && value > 0 ? value.toFixed(1) : Math.round(value)}%`;
 }
 
 /** Two units at most: 93784 → "1d 2h". */

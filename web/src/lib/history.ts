@@ -8,27 +8,31 @@ export interface Point {
   /** Sums up to here. */
   done: number;
   failed: number;
-  /** Per second, in the interval that ends here. */
-  lines: number;
-  input: number;
-  output: number;
+  /** Per second, in the interval that ends here; null where it is not over. */
+  lines: number | null;
+  input: number | null;
+  output: number | null;
   p50: number | null;
   p95: number | null;
 }
 
-export function ofSummary(summary: Summary): Point[] {
+/** The server tells where an interval begins. Of a running batch the last one goes on at `now`; null: it ended. */
+export function ofSummary(summary: Summary, now: number | null): Point[] {
   const { interval_s: interval, points } = summary.history;
   let [done, failed] = [0, 0];
-  return points.map((point) => {
+  return points.map((point, index) => {
     done += point.done;
     failed += point.failed;
+    const last = index === points.length - 1;
+    const open = last && now !== null && now < point.at + interval;
+    const each = (value: number) => (open ? null : value / interval);
     return {
-      at: point.at,
+      at: open ? Math.max(now, point.at + interval / 100) : point.at + interval,
       done,
       failed,
-      lines: (point.done + point.failed) / interval,
-      input: point.input_tokens / interval,
-      output: point.output_tokens / interval,
+      lines: each(point.done + point.failed),
+      input: each(point.input_tokens),
+      output: each(point.output_tokens),
       p50: point.latency_p50,
       p95: point.latency_p95,
     };

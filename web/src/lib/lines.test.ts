@@ -50,8 +50,11 @@ test("the server's history adds up", () => {
     { at: 10, done: 4, failed: 1, ...point },
     { at: 20, done: 6, failed: 0, ...point },
   ];
-  const [first, last] = ofSummary({ history: { interval_s: 10, points } } as unknown as Summary);
-  assert.deepEqual([last?.done, last?.failed, first?.lines, last?.output], [10, 1, 0.5, 5]);
+  const summary = { history: { interval_s: 10, points } } as unknown as Summary;
+  const [first, last] = ofSummary(summary, null);
+  assert.deepEqual([last?.at, last?.done, last?.failed, first?.lines, last?.output], [30, 10, 1, 0.5, 5]);
+  const open = ofSummary(summary, 22)[1];
+  assert.deepEqual([open?.at, open?.done, open?.lines, open?.output], [22, 10, null, null]);
 });
 
 test("without it, two looks make a point", () => {

@@ -2,6 +2,7 @@ import { useMemo } from "react";
 import type { Batch, Summary } from "../../api/types.ts";
 import { TimeChart } from "../../charts/TimeChart.tsx";
 import type { ChartData } from "../../charts/types.ts";
+import { isFinal } from "../../lib/counts.ts";
 import { short } from "../../lib/format.ts";
 import { ofSamples, ofSummary, type Point, projection } from "../../lib/history.ts";
 import type { Eta } from "../../lib/pace.ts";
@@ -9,6 +10,7 @@ import { Panel } from "../../parts/Panel.tsx";
 import { paces } from "../batches/paces.ts";
 import classes from "./Charts.module.css";
 import { LaneCharts } from "./LaneCharts.tsx";
+import { LengthPanel } from "./LengthPanel.tsx";
 import { LatencyPanel } from "./LatencyPanel.tsx";
 
 interface Props {
@@ -20,7 +22,8 @@ interface Props {
 /** What happened over time. Without the server's history the charts begin when this page was opened. */
 export function Charts({ batch, summary, eta }: Props) {
   const samples = paces.of(batch.id);
-  const points = useMemo(() => (summary ? ofSummary(summary) : ofSamples(samples)), [summary, samples]);
+  const final = isFinal(batch);
+  const points = useMemo(() => (summary ? ofSummary(summary, final ? null : Date.now() / 1_000) : ofSamples(samples)), [summary, samples, final]);
   const total = batch.request_counts.total;
   const progress = useMemo(() => progressOf(points, total, eta), [points, total, eta?.low, eta?.high]);
   const pace = useMemo(() => paceOf(points), [points]);
@@ -44,6 +47,7 @@ export function Charts({ batch, summary, eta }: Props) {
         )}
         {summary && <LatencyPanel summary={summary} points={points} />}
         {summary && <LaneCharts lanes={summary.lanes} />}
+        {summary && <LengthPanel tokens={summary.output_tokens} />}
       </div>
       {summary === null && <p className={classes.note}>This server keeps no history: the charts begin when this page was opened.</p>}
     </>

@@ -22,13 +22,13 @@ const DOUBTFUL = new Set(["length", "content_filter"]);
 export function Outcomes({ batchId, summary }: { batchId: string; summary: Summary }) {
   const errors = summary.errors.map(
     (error): Group => ({
-      key: `${error.status_code} ${error.code}`,
-      name: [error.status_code, error.code].filter(Boolean).join(" ") || "error",
+      key: `${error.outcome} ${error.status_code} ${error.code}`,
+      name: [error.status_code, error.code].filter(Boolean).join(" ") || error.outcome || "error",
       message: error.message,
       count: error.count,
       sample: error.sample,
       tone: "failed",
-      filter: error.code || error.status_code ? { code: String(error.code ?? error.status_code) } : { outcome: "failed" },
+      filter: error.code || error.status_code ? { code: String(error.code ?? error.status_code) } : { outcome: error.outcome ?? "failed" },
     }),
   );
   const reasons = summary.finish_reasons.map(
