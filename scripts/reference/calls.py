@@ -44,13 +44,12 @@ def overview() -> str:
 
 
 def page() -> str:
-    parts = [_HEAD]
-    group = ""
+    groups: dict[str, list[str]] = {}
     for method, path, operation in calls():
-        if operation["tags"][0] != group:
-            group = operation["tags"][0]
-            parts.append(f"## {group.capitalize()}")
-        parts.append(_call(method, path, operation))
+        groups.setdefault(operation["tags"][0], []).append(_call(method, path, operation))
+    parts = [_HEAD]
+    for group, told in groups.items():
+        parts += [f"## {group.capitalize()}", *told]
     parts.append("## Objects")
     parts += [_object(name, schema) for name, schema in sorted(_OBJECTS.items())]
     return "\n\n".join(parts) + "\n"
@@ -109,7 +108,8 @@ def _type(kind: dict[str, Any]) -> str:
         name = kind["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     if "anyOf" in kind:
-        return " or ".join(dict.fromkeys(_type(each) for each in kind["anyOf"]))
+        types = dict.fromkeys(_type(each) for each in kind["anyOf"])
+        return (", or " if any(", " in each for each in types) else " or ").join(types)
     if "enum" in kind:
         return ", ".join(f"`{word}`" for word in kind["enum"])
     if "const" in kind:

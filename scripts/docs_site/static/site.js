@@ -1,5 +1,5 @@
-// A button on each block of code that copies it.
-for (const block of document.querySelectorAll("div.highlight")) {
+// A button on each block of code that copies it, where browsers allow that: over https and on this machine.
+for (const block of navigator.clipboard ? document.querySelectorAll("div.highlight") : []) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Copy";
