@@ -278,6 +278,7 @@ class Job:
             total=total,
             completed=completed,
             failed=failed,
+            invalid_output=batch.invalid_output if batch else 0,
             not_run=unsettled if final else 0,
             left=0 if final else unsettled,
             failures=digest.failures if digest is not None else [],

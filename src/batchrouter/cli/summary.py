@@ -13,8 +13,9 @@ KINDS_SHOWN = 12
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """`status`: completed, expired, interrupted or needs_person. `not_run` lines ended without being tried to their
-    end; `left` lines have no end yet and are kept for the next run.
+    """`status`: completed, expired, interrupted or needs_person. `invalid_output` lines are completed, but not as their
+    schema asks; `not_run` lines ended without being tried to their end; `left` lines have no end yet and are kept for
+    the next run.
 
     `calls`, `wall_s`, `rate` and `peak_in_flight` are of this process; `retries` are those of its calls
     that brought no line to its end.
@@ -27,6 +28,7 @@ class Summary(msgspec.Struct, kw_only=True):
     total: int
     completed: int
     failed: int
+    invalid_output: int
     not_run: int
     left: int
     failures: list[Failure]
@@ -49,6 +51,7 @@ class Summary(msgspec.Struct, kw_only=True):
 def summary_lines(told: Summary) -> Iterator[str]:
     yield (
         f"{told.status.replace('_', ' ')}: {lines(told.total)}, {count(told.completed)} ok, {count(told.failed)} failed"
+        + (f", {count(told.invalid_output)} of the answers not as their schema asks" if told.invalid_output else "")
         + (f", {count(told.not_run)} not run" if told.not_run else "")
         + (f", {count(told.left)} left" if told.left else "")
     )

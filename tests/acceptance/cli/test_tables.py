@@ -60,6 +60,7 @@ def test_every_row_comes_back_once_with_its_answer_or_its_error(here: Shell) -> 
     assert ended.code == 1, ended.err
     assert "1 row has nothing in column 'text'" in ended.err
     assert (ended.json["completed"], ended.json["failed"], ended.json["errors"]) == (3, 1, None)
+    assert ended.json["invalid_output"] == 2
     rows = rows_of(here.path("out.csv"))
     assert [(row["id"], row["text"], row["n"], row["answer_text"]) for row in rows] == [
         ("a", "json\r\nplease", "7", "so"),
@@ -71,6 +72,7 @@ def test_every_row_comes_back_once_with_its_answer_or_its_error(here: Shell) -> 
     assert float(rows[0]["cost_usd"]) == int(rows[0]["input_tokens"]) > 0
     assert rows[1]["error"].startswith("422 worse")
     assert "Say plain" in rows[3]["answer"]
+    assert [row["error"] for row in rows[2:]] == ["invalid_output: The answer is not JSON."] * 2
     assert set(os.listdir(here.folder)) == {"batchrouter.yaml", "in.csv", "s.json", "out.csv"}
 
 

@@ -17,6 +17,7 @@ SUMMARY = Summary(
     endpoint="/v1/chat/completions",
     total=2,
     completed=2,
+    invalid_output=0,
     failed=0,
     not_run=0,
     left=0,

@@ -32,7 +32,9 @@ def compare(tmp_path: Path, before: str, now: str) -> str | None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(now.encode())
     with io.BytesIO() as file:
-        found = difference(index_of(before), index_into([now.encode()], file, MemorySpill(), 1 << 20), FileSource(FileBytes(source)))
+        found = difference(
+            index_of(before), index_into([now.encode()], file, MemorySpill(), 1 << 20), FileSource(FileBytes(source))
+        )
     assert (found is None) == (fingerprint(index_of(before)) == fingerprint(index_of(now)))
     return found
 
