@@ -8,6 +8,7 @@ address in an odd spelling, not by a redirect, of which none is followed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp.abc import ResolveResult
 
-TIMEOUT_S = 15.0
-"""For one attempt, from the name to the end of the reply."""
-REPLY_BYTES = 4_096
-"""Of the reply's body so much is read, so that its sender sees a whole exchange; nobody keeps it."""
+TIMEOUT_S = 14.0
+"""From the name to the end of the reply's head."""
+REPLY_BYTES, REPLY_S = 4_096, 1.0
+"""Of the reply's body so much is read, or what comes in that time, so that the receiver sees a whole exchange. Nobody
+keeps it, and the head has said whether it took the message."""
 HEAD_BYTES = 8_190
+"""Of a line of it, and of a field."""
 RETRY_AFTER_CHARS = 64
+
+log = logging.getLogger(__name__)
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a name and a port to its addresses. Raises OSError."""
@@ -76,23 +81,26 @@ class WebhookPoster:
         sent = {"content-type": "application/json", "user-agent": self._agent, **headers}
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._exchange(url, sent, body)
+                reply = await self._begin(url, sent, body)
         except Exception as error:
             return Answer(status=None, error=_words(error, self._timeout_s))
+        answer = Answer(status=reply.status, error=None, retry_after_s=self._retry_after_s(reply.headers))
+        try:
+            async with asyncio.timeout(REPLY_S):
+                await reply.content.read(REPLY_BYTES)
+        except Exception as error:
+            log.debug("the body of a reply to a webhook: %s", type(error).__name__)
+        finally:
+            reply.close()
+        return answer
 
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _begin(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
         session = self._session or self._open()
-        async with session.post(url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy) as reply:
-            answer = Answer(status=reply.status, error=None, retry_after_s=self._retry_after_s(reply.headers))
-            try:
-                await reply.content.read(REPLY_BYTES)
-            except Exception:  # the head has said it all
-                reply.close()
-            return answer
+        return await session.post(url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy)
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
