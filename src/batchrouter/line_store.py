@@ -31,7 +31,7 @@ class LineStore:
         self._calls = calls
         self._blobs = blobs
         self._records: _Kept[str, bytes] = _Kept(KEPT_RECORDS_BYTES, len)
-        self._layouts: _Kept[tuple[str, int], dict[int, Place]] = _Kept(KEPT_LAYOUTS, lambda _: 1)
+        self._layouts: _Kept[tuple[str, int], tuple[RangeView, dict[int, Place]]] = _Kept(KEPT_LAYOUTS, lambda _: 1)
 
     # --- records --------------------------------------------------------------------------------------------------
 
@@ -79,17 +79,18 @@ class LineStore:
             by_segment.setdefault(segment.seq, []).append(place)
         inline = []
         for seq, places in by_segment.items():
-            blob_key = wanted[places[0]][0].blob_key
-            if blob_key is None:
+            segment = wanted[places[0]][0]
+            if segment.inline:
                 inline.append(seq)
+            if segment.blob_key is None:
                 continue
             spans = [(wanted[place][1].offset, wanted[place][1].length) for place in places]
-            for place, data in zip(places, await self._blobs.read_many(blob_key, spans), strict=True):
+            for place, data in zip(places, await self._blobs.read_many(segment.blob_key, spans), strict=True):
                 lines[place] = data
         for at in range(0, len(inline), TOGETHER):
             views = await self._calls.read(self._store.segments_of, batch_id, inline[at : at + TOGETHER], whole=True)
             for view in views:
-                if view.data is not None:  # else its batch was folded whole
+                if view.data is not None:  # else its batch was folded whole since
                     for place in by_segment[view.seq]:
                         record = wanted[place][1]
                         lines[place] = view.data[record.offset : record.offset + record.length]
@@ -101,32 +102,28 @@ class LineStore:
     async def _from_runs(self, batch_id: str, wanted: Sequence[Record]) -> list[bytes]:
         found: dict[int, bytes] = {}
         by_run: dict[str, list[tuple[int, int, int]]] = {}
-        homes: dict[int, RangeView] = {}
         for record in wanted:
-            home = homes.get(record.range_no)
-            if home is None:
-                (home,) = await self._calls.read(self._store.ranges_from, batch_id, record.line, 1)
-                homes[record.range_no] = home
-            place = (await self._layout(batch_id, home))[record.line]
+            home, places = await self._laid_out(batch_id, record)
+            place = places[record.line]
             run = home.output if place.output else home.error
             if run is None:
                 raise StoreError(f"range {home.range_no} of {batch_id} has neither a run nor its segments")
             by_run.setdefault(run[0], []).append((record.line, run[1] + place.offset, place.length))
-        for key, places in by_run.items():
-            spans = [(offset, length) for _, offset, length in places]
-            for (line, _, _), data in zip(places, await self._blobs.read_many(key, spans), strict=True):
+        for key, parts in by_run.items():
+            spans = [(offset, length) for _, offset, length in parts]
+            for (line, _, _), data in zip(parts, await self._blobs.read_many(key, spans), strict=True):
                 found[line] = data
         return [found[record.line] for record in wanted]
 
-    async def _layout(self, batch_id: str, home: RangeView) -> dict[int, Place]:
-        """Of a range that is folded, and so never changes."""
-        known = self._layouts.get((batch_id, home.range_no))
+    async def _laid_out(self, batch_id: str, record: Record) -> tuple[RangeView, dict[int, Place]]:
+        """The record's range, which is folded and so never changes, and where its lines are."""
+        known = self._layouts.get((batch_id, record.range_no))
         if known is None:
+            (home,) = await self._calls.read(self._store.ranges_from, batch_id, record.line, 1)
             segments = await self.named(batch_id, home.segment_seqs)
-            known = layout(
-                home.first_line, home.lines, ((view.admitted, records) for view, records in segments.values())
-            )
-            self._layouts.put((batch_id, home.range_no), known)
+            told = ((view.admitted, records) for view, records in segments.values())
+            known = home, layout(home.first_line, home.lines, told)
+            self._layouts.put((batch_id, record.range_no), known)
         return known
 
 

@@ -35,8 +35,9 @@ class SegmentView:
     """A segment. `records` are packed, as far as its row has them; else they are in the blob, right before its tail.
     Where there is neither, the batch was folded before rows kept records, and nothing is known of the lines.
 
-    `data` is the whole of a small one, where that was asked and is still there. `length` is of the whole segment,
-    `admitted` marks the records that counted, by their place; `at_ms`: when it was settled, None in old rows.
+    `inline`: its bytes are in its row, and in `data` where that was asked. Without them and without a `blob_key`, its
+    lines lie in their ranges' runs. `length` is of the whole segment, `admitted` marks the records that counted, by
+    their place; `at_ms`: when it was settled, None in old rows.
     """
 
     seq: int
@@ -46,6 +47,7 @@ class SegmentView:
     at_ms: int | None
     blob_key: str | None
     records: bytes | None
+    inline: bool
     data: bytes | None = None
 
 

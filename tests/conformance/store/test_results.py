@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.domain.outcome import Outcome, unpack
 from tests.conformance.scene import FAST, SLOW, TENANT, Scene, draft_of, record, records_of, segment
@@ -62,7 +64,8 @@ def test_records_outlive_the_bytes_of_small_segments(scene: Scene) -> None:
     assert scene.folded("b1", 0, "run/0", None)
     assert results.segments_of("b1", [1], whole=True)[0].data is not None
     assert scene.folded("b1", 1, "run/1", None)
-    assert results.segments_from("b1", 1, 10) == before
+    assert results.segments_from("b1", 1, 10) == [replace(view, inline=False) for view in before]
+    assert [view.inline for view in before] == [True, False]
     assert [view.data for view in results.segments_of("b1", [1, 2], whole=True)] == [None, None]
     assert [view.output for view in results.ranges_from("b1", 0, 10)] == [("run/0", 0), ("run/1", 0)]
 

@@ -94,6 +94,7 @@ def _view(row: BatchRow, ref: SegmentRef, *, whole: bool = False) -> SegmentView
         at_ms=row.settled_ms.get(ref.seq),
         blob_key=ref.blob_key,
         records=None if end is None else end[at : at + size],
+        inline=ref.data is not None,
         data=ref.data if whole else None,
     )
 

@@ -55,6 +55,7 @@ _VIEW = (
             (segments.c.records.is_not(None), sa.func.substr(segments.c.records, 1, _records_length)),
             else_=sa.func.substr(segments.c.data, _records_at, _records_length),
         ).label("packed"),
+        segments.c.data.is_not(None).label("inline"),
     )
     .join(batches, batches.c.seq == segments.c.batch_seq)
     .where(batches.c.id == param("batch"))
@@ -161,7 +162,7 @@ class SqlResults(Verbs):
 
 
 def _segment_of(row: Row) -> SegmentView:
-    seq, length, count, admitted, at_ms, blob_key, records, *data = row
+    seq, length, count, admitted, at_ms, blob_key, records, inline, *data = row
     return SegmentView(
         seq=seq,
         length=length,
@@ -170,6 +171,7 @@ def _segment_of(row: Row) -> SegmentView:
         at_ms=at_ms,
         blob_key=blob_key,
         records=records,
+        inline=bool(inline),
         data=data[0] if data else None,
     )
 
