@@ -1,6 +1,7 @@
 /** Every call that the dashboard makes, bound to the tenant that it acts for. */
 
 import { ApiError, ask, isUnsupported, json, type Query } from "./client.ts";
+import { upload } from "./upload.ts";
 import type {
   Batch,
   BatchEvent,
@@ -101,6 +102,11 @@ export class Api {
 
   file(id: string, signal?: AbortSignal) {
     return json<FileObject>(`/v1/files/${id}`, { query: this.of(), signal });
+  }
+
+  /** `onProgress` hears the share that was sent, 0 to 1. */
+  upload(file: File, onProgress: (share: number) => void, signal: AbortSignal) {
+    return upload<FileObject>("/v1/files", { query: this.of(), file, onProgress, signal });
   }
 
   deleteFile(id: string) {

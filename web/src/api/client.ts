@@ -87,6 +87,10 @@ async function reached(url: string, init: RequestInit): Promise<Response> {
     return await fetch(url, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, "The server cannot be reached. It is asked again by itself.", "unreachable", null, null);
+    throw unreachable();
   }
+}
+
+export function unreachable(): ApiError {
+  return new ApiError(0, "The server cannot be reached. It is asked again by itself.", "unreachable", null, null);
 }

@@ -244,8 +244,9 @@ export interface FileCheck {
   object: "file.check";
   file_id: string;
   lines: number;
+  /** All of them; `errors` names the first thousand. */
+  error_count: number;
   errors: BatchError[];
-  has_more: boolean;
   groups: { provider: string; model: string; lines: number }[];
 }
 
@@ -304,7 +305,8 @@ export interface Provider {
   base_url: string | null;
   models: string[];
   default: boolean;
-  key: "set" | "missing" | "none_needed";
+  /** `refused`: the provider does not take it, or the account behind it, at the moment. */
+  key: "set" | "none" | "refused";
   state: "ok" | "waiting" | "paused" | "unused";
   reason: string | null;
   until: number | null;
