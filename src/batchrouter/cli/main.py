@@ -41,6 +41,7 @@ from batchrouter.cli.options import (
     TableForm,
 )
 from batchrouter.cli.submit_commands import submit_app
+from batchrouter.cli.webhook_commands import webhooks_app
 from batchrouter.errors import ApiError, BatchRouterError, InputError, TransportError
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ app.add_typer(batches_app)
 app.add_typer(db_app, name="db")
 app.add_typer(keys_app, name="keys")
 app.add_typer(tenants_app, name="tenants")
+app.add_typer(webhooks_app, name="webhooks")
 
 NEEDS_PERSON_STATUSES = (401, 403)
 
