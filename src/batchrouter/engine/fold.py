@@ -14,6 +14,7 @@ from batchrouter.domain.file import SegmentRef
 from batchrouter.domain.folding import Piece, Pieces, Want
 from batchrouter.domain.outcome import TAIL_SIZE, records_span
 from batchrouter.domain.shard import Fold, FoldWork
+from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError
 from batchrouter.ports.blobs import Blobs, BlobWriter
 from batchrouter.ports.calls import Calls
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 
 TOGETHER = 16
 """Ranges that are folded at a time. A batch in progress waits until it has so many."""
+HURRY_A_SECOND = 5_000
+PATIENT = 128
+"""While this worker sends more lines a second than that, a batch in progress waits until it has so many ranges (64,000
+lines): the core is sending's then, and folding can have it later. Slow batches, which may be many and whose small
+segments lie in the database, are folded as soon as there is a run's worth."""
+RATE_OVER_S = 0.1
 TAKEN_MS = 120_000
 """How long nobody else folds what was taken: whoever took it may have died, or may find the bytes' place away."""
 GROUP_BYTES = 1024 * 1024
@@ -34,17 +41,22 @@ lines were answered at about the same time, and picking them out one by one cost
 
 
 class Folder:
-    def __init__(self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, chance: Chance) -> None:
+    def __init__(
+        self, ledger: Ledger, calls: Calls, blobs: Blobs, clock: Clock, chance: Chance, traffic: Traffic
+    ) -> None:
         self._ledger = ledger
         self._calls = calls
         self._blobs = blobs
         self._clock = clock
         self._chance = chance
+        self._traffic = traffic
+        self._looked_s, self._sent_then = clock.mono_s(), traffic.calls
+        self._hurried = False
 
     async def run_once(self) -> int:
         """Fold up to `TOGETHER` ranges; returns how many were."""
         now_ms = self._clock.unix_ms()
-        work = await self._calls.write(self._ledger.take_folds, now_ms, now_ms + TAKEN_MS, TOGETHER, TOGETHER)
+        work = await self._calls.write(self._ledger.take_folds, now_ms, now_ms + TAKEN_MS, self._least(), TOGETHER)
         done = 0
         for batch_id, ranges in groupby(work, lambda each: each.batch_id):
             try:
@@ -52,6 +64,15 @@ class Folder:
             except BatchRouterError as error:  # only these stay as they are, and can be read as well
                 log.error("ranges of %s could not be folded: %s", batch_id, error)
         return done
+
+    def _least(self) -> int:
+        """How many ranges of a batch in progress are worth a fold now."""
+        passed_s = self._clock.mono_s() - self._looked_s
+        if passed_s >= RATE_OVER_S:
+            sent = self._traffic.calls
+            self._hurried = sent - self._sent_then > HURRY_A_SECOND * passed_s
+            self._looked_s, self._sent_then = self._looked_s + passed_s, sent
+        return PATIENT if self._hurried else TOGETHER
 
     async def _fold(self, batch_id: str, work: Sequence[FoldWork]) -> int:
         seqs = sorted({seq for each in work for seq in each.segment_seqs})

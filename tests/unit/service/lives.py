@@ -18,6 +18,8 @@ from batchrouter.domain.output_line import error_line, gap_line, id_prefix, resp
 from batchrouter.domain.shard import Claim, SegmentDraft
 from batchrouter.domain.tenant import Role
 from batchrouter.engine.fold import Folder
+from batchrouter.engine.traffic import Traffic
+from batchrouter.ports.meters import Meters
 from batchrouter.service.caller import Caller
 from batchrouter.service.content import Content
 from batchrouter.service.intake import Intake, MemoryScratch
@@ -121,7 +123,7 @@ class Life:
     def fold(self) -> int:
         """What may be folded now, as the engine does it."""
         self.clock.skew_wall(200_000)
-        folder = Folder(self.scene.ledger, self.calls, self.blobs, self.clock, RealChance())
+        folder = Folder(self.scene.ledger, self.calls, self.blobs, self.clock, RealChance(), Traffic(Meters()))
         return asyncio.run(folder.run_once())
 
     def finish(self, outcome: Outcome = Outcome.EXPIRED) -> None:
