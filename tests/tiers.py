@@ -34,6 +34,7 @@ def tiers() -> list[Tier]:
         Tier("unit and properties", ("unit",), 150),
         Tier("conformance", ("conformance", "integration", "migration"), 240),
         Tier("acceptance", ("acceptance",), 250),
+        Tier("terminal", ("terminal",), 60),
         Tier("crash", ("crash",), 150),
         Tier("chaos", ("chaos",), 120),
     ]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 GAP = "  "
+EASY = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`need`: columns with the highest number go first when room is short; 0 stays. `least`: cells to which it may be
-    cut; None: it is never cut. `right`: numbers."""
+    """`need`: columns with the highest number go first when room is short; 0 stays, and those above `EASY` go before
+    anything is cut. `least`: cells to which it may be cut; None: it is never cut. `right`: numbers."""
 
     title: str
     need: int = 0
@@ -31,7 +32,8 @@ def laid_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: in
             break
         spare = {at: widths[at] - (columns[at].least or widths[at]) for at in kept}
         droppable = [at for at in kept if columns[at].need]
-        if sum(spare.values()) >= over or not droppable:
+        easy = any(columns[at].need > EASY for at in kept)
+        if (sum(spare.values()) >= over and not easy) or not droppable:
             _narrow(widths, spare, over)
             break
         kept.remove(max(droppable, key=lambda at: columns[at].need))

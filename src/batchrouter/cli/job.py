@@ -135,7 +135,8 @@ class Job:
         with files.index.open("rb") as opened:
             endpoint = self._endpoint or LocalIndex(opened).endpoint
         if endpoint is None:
-            raise InputError(f"{source.name}: no line has a url. {source.hint}")
+            rows = "If its lines are rows, say what is asked of each, with --prompt."
+            raise InputError(f"{source.name}: no line has a url. {rows}")
         body = {"input_file_id": file.id, "endpoint": endpoint, "completion_window": WINDOW}
         try:
             view = await embedded.service.batches.create(ME, body, msgspec.json.encode(body), Repeat())

@@ -65,10 +65,12 @@ class PanelProgress:
 
 
 class PlainProgress:
-    """A line at the start, then one every `PLAIN_EVERY_S`, and one whenever a lane has something new to say."""
+    """A line at the start of each phase, then one every `PLAIN_EVERY_S`, and one whenever a lane has something new to
+    say."""
 
     def __init__(self) -> None:
-        self._last_s: float | None = None
+        self._last_s = 0.0
+        self._phase: str | None = None
         self._reasons: dict[str, str | None] = {}
 
     def show(self, figures: Figures) -> None:
@@ -76,8 +78,8 @@ class PlainProgress:
             if lane.left and self._reasons.get(lane.name) != lane.reason:
                 self._reasons[lane.name] = lane.reason
                 say(f"lane {lane.name}: {_state_of(lane)}")
-        if self._last_s is None or figures.elapsed_s - self._last_s >= PLAIN_EVERY_S:
-            self._last_s = figures.elapsed_s
+        if self._phase != figures.phase or figures.elapsed_s - self._last_s >= PLAIN_EVERY_S:
+            self._phase, self._last_s = figures.phase, figures.elapsed_s
             say(line_of(figures))
 
     def note(self, sentence: str) -> None:

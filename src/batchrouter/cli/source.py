@@ -10,7 +10,7 @@ from batchrouter.cli.words import count
 from batchrouter.domain.line import decode_line
 from batchrouter.domain.line_index import IndexRecord
 from batchrouter.errors import InputError
-from batchrouter.tables import Bytes, Requests, Table
+from batchrouter.tables import Bytes, FileBytes, Requests, Table
 from batchrouter.tables.answer_schema import AnswerSchema
 from batchrouter.tables.table import Kind
 
@@ -71,7 +71,7 @@ class FileSource:
     def __init__(self, source: Bytes) -> None:
         self._source = source
         self.name = source.name
-        self.hint = f"`batchrouter check {source.name}` lists every error."
+        self.hint = f"`batchrouter check {source.name}` lists every error." if isinstance(source, FileBytes) else ""
 
     @property
     def table(self) -> Table:
@@ -122,7 +122,12 @@ class TableSource:
         self.schema = requests.asked.schema
 
     def chunks(self) -> Iterator[bytes]:
-        return self._requests.chunks()
+        nothing = True
+        for data in self._requests.chunks():
+            nothing = False
+            yield data
+        if nothing:
+            raise InputError(f"{self.name} has no rows")
 
     def ids(self) -> Iterator[str]:
         return self._requests.ids()

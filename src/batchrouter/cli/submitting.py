@@ -87,6 +87,8 @@ def _begin(server: Server, options: SubmitOptions) -> tuple[BatchTold, bool]:
     for note in source.notes():
         say(note)
     asked = {"endpoint": read.endpoint, **options.asked}
+    if "resume_from" in asked:
+        asked["resume_from"] = server.find(str(asked["resume_from"]))
     mark = options.key or mark_of(read.digest, {**asked, "metadata": dict(options.metadata)})
     submission = Submission(server, mark, given=options.key is not None, again=options.again)
     made = submission.made()
@@ -158,11 +160,11 @@ def _require_known(server: Server, batch: BatchTold, body: Mapping[str, Any]) ->
     told = {
         "max_cost": extra.max_cost,
         "priority": extra.priority,
-        "dedupe": extra.dedupe or None,
+        "dedupe": extra.dedupe,
         "resume_from": extra.resume_from,
     }
     for name, value in told.items():
-        if name in body and value is None and not batch.final:
+        if name in body and value != body[name] and not batch.final:
             server.act(batch.id, "cancel")
             option = "--" + name.replace("_", "-")
             raise InputError(f"the server at {server.url} is too old for {option}; {batch.id} was cancelled at once")
