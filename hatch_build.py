@@ -7,6 +7,7 @@ whether there is a Node, with `lock` it makes web/package-lock.json anew.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,30 +75,35 @@ def build(root: Path) -> bool:
     if not is_stale(root):
         return False
     web, folder = root / "web", built_folder(root)
-    digest = digest_of(web)
     made = web / "dist"
-    _install(web)
-    _run(web, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
-    (made / STAMP).write_text(digest, encoding="ascii")
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.move(made, folder)
+    with _alone(web):
+        if not is_stale(root):
+            return False  # another has just built it
+        digest = digest_of(web)
+        _install(web)
+        _run(web, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
+        (made / STAMP).write_text(digest, encoding="ascii")
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(made, folder)
     return True
 
 
 def check_types(root: Path) -> None:
     web = root / "web"
-    _install(web)
-    _run(web, "node_modules/typescript/bin/tsc", "--noEmit")
+    with _alone(web):
+        _install(web)
+        _run(web, "node_modules/typescript/bin/tsc", "--noEmit")
 
 
 def test(root: Path) -> None:
     """The pure parts, on Node's own test runner."""
     web = root / "web"
-    _install(web)
-    shutil.rmtree(web / ".tests", ignore_errors=True)
-    _run(web, "node_modules/typescript/bin/tsc", "--project", "tsconfig.test.json")
-    tests = sorted(str(path.relative_to(web)) for path in (web / ".tests").rglob("*.test.js"))
-    _run(web, "--test", "--test-reporter=dot", *tests)
+    with _alone(web):
+        _install(web)
+        shutil.rmtree(web / ".tests", ignore_errors=True)
+        _run(web, "node_modules/typescript/bin/tsc", "--project", "tsconfig.test.json")
+        tests = sorted(str(path.relative_to(web)) for path in (web / ".tests").rglob("*.test.js"))
+        _run(web, "--test", "--test-reporter=dot", *tests)
 
 
 def lock(root: Path) -> None:
@@ -144,6 +151,17 @@ def _sources(web: Path) -> Iterator[Path]:
             yield from (path for path in name.rglob("*") if path.is_file())
         else:
             yield name
+
+
+@contextmanager
+def _alone(web: Path) -> Iterator[None]:
+    """Until others in the same folder are done: they would take each other's files away."""
+    folder = os.open(web, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _node() -> str:

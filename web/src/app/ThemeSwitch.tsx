@@ -19,16 +19,16 @@ export function ThemeSwitch() {
       </Menu.Target>
       <Menu.Dropdown>
         {CHOICES.map(({ scheme, words, icon }) => (
-          <Menu.Item
+          <Menu.RadioItem
             key={scheme}
-            role="menuitemradio"
-            aria-checked={scheme === colorScheme}
-            leftSection={<Icon name={icon} />}
-            rightSection={scheme === colorScheme ? <Icon name="check" size={14} /> : null}
-            onClick={() => setColorScheme(scheme)}
+            value={scheme}
+            checked={scheme === colorScheme}
+            closeMenuOnClick
+            rightSection={<Icon name={icon} />}
+            onChange={() => setColorScheme(scheme)}
           >
             {words}
-          </Menu.Item>
+          </Menu.RadioItem>
         ))}
       </Menu.Dropdown>
     </Menu>

@@ -51,16 +51,9 @@ export function ChoiceFilter({ name, any, many, groups }: Props) {
               </Menu.Item>
             )}
             {group.choices.map((choice) => (
-              <Menu.Item
-                key={choice}
-                pl={group.words === null ? undefined : "lg"}
-                role="menuitemcheckbox"
-                aria-checked={chosen.has(choice)}
-                rightSection={chosen.has(choice) ? <Icon name="check" size={14} /> : null}
-                onClick={() => flip([choice])}
-              >
+              <Menu.CheckboxItem key={choice} checked={chosen.has(choice)} onChange={() => flip([choice])}>
                 {worded(choice)}
-              </Menu.Item>
+              </Menu.CheckboxItem>
             ))}
           </div>
         ))}

@@ -2,14 +2,15 @@ import { Table } from "@mantine/core";
 import type { Lane } from "../../api/types.ts";
 import { count, money } from "../../lib/format.ts";
 import { Panel } from "../../parts/Panel.tsx";
+import classes from "./Lanes.module.css";
 
 /** Where the lines go: each model at each provider, in each way to run it. */
 export function Lanes({ lanes, final }: { lanes: Lane[]; final: boolean }) {
   if (lanes.length === 0) return null;
   return (
     <Panel title="Lanes">
-      <Table.ScrollContainer minWidth={560} type="native">
-        <Table fz="sm" verticalSpacing={5} horizontalSpacing="xs">
+      <div className={classes.scroll} tabIndex={0} role="region" aria-label="Table of lanes">
+        <Table fz="sm" miw={final ? 420 : 640} verticalSpacing={5} horizontalSpacing="xs">
           <Table.Thead>
             <Table.Tr>
               <Table.Th>Model</Table.Th>
@@ -49,7 +50,7 @@ export function Lanes({ lanes, final }: { lanes: Lane[]; final: boolean }) {
             ))}
           </Table.Tbody>
         </Table>
-      </Table.ScrollContainer>
+      </div>
     </Panel>
   );
 }

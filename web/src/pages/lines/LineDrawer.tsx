@@ -56,7 +56,6 @@ export function LineDrawer({ batchId, line, order }: Props) {
       position="right"
       size="min(72rem, 100%)"
       title={title}
-      closeButtonProps={{ "aria-label": "Close" }}
       classNames={{ title: classes.head }}
     >
       {error ? <ErrorNotice error={error} /> : data ? <LineView line={data} /> : <Skeleton height={300} />}
