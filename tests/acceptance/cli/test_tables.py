@@ -97,19 +97,42 @@ def test_what_differs_is_told_when_a_table_is_run_again(here: Shell, simulator: 
     process.kill()
     end(process)
     simulator.set_script(Script(rules=RULES))
-    other = here("run", "in.csv", "--prompt", "Tell {text}", "--model", "m", "-o", "out.csv")
+    other = here.inside("run", "in.csv", "--prompt", "Tell {text}", "--model", "m", "-o", "out.csv")
     assert other.code == 2
     assert "row 1 has another body" in other.err
-    assert here(*command, "--set", "max_tokens=5").code == 2
+    assert here.inside(*command, "--set", "max_tokens=5").code == 2
     text = here.path("in.csv").read_text()
     here.path("in.csv").write_text(text + "one more\n")
-    assert "row 201 was not there" in here(*command).err
+    assert "row 201 was not there" in here.inside(*command).err
     here.path("in.csv").write_text(text)
     ended = here(*command)
     assert ended.code == 0, ended.err
     assert [f"Say row {number}" in row["answer"] for number, row in enumerate(rows_of(here.path("out.csv")))] == [
         True
     ] * 200
+
+
+def test_a_table_that_changes_while_it_runs_is_not_joined_with_answers_to_another(
+    here: Shell, simulator: SimulatorProcess
+) -> None:
+    """The answers are kept until the old table is back."""
+    busy = Rule(match=Match(contains="row 1"), then=Then(status=503, retry_after_s=0.1))
+    simulator.set_script(Script(rules=(busy,)))
+    here.path("in.csv").write_text("text\nrow 0\nrow 1\n")
+    before = len(sent_keys(simulator))
+    process = here.start("run", "in.csv", *ASK, "-o", "out.csv")
+    until(lambda: len(sent_keys(simulator)) >= before + 2, process)
+    here.path("in.csv").write_text("text\nrow 1\nrow 0\n")
+    simulator.set_script(Script(rules=RULES))
+    ended = end(process)
+    assert ended.code == 2
+    assert "in.csv was changed while it ran: row 1 has another body" in ended.err
+    assert not here.path("out.csv").exists()
+    here.path("in.csv").write_text("text\nrow 0\nrow 1\n")
+    sent = len(sent_keys(simulator))
+    assert here("run", "in.csv", *ASK, "-o", "out.csv").code == 0
+    assert len(sent_keys(simulator)) == sent
+    assert ["Say row 0" in row["answer"] for row in rows_of(here.path("out.csv"))] == [True, False]
 
 
 def test_a_pipe_in_and_a_pipe_out(here: Shell) -> None:

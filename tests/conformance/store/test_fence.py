@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchrouter.domain.lifecycle import BatchState
-from batchrouter.domain.outcome import Outcome
+from batchrouter.domain.outcome import Flag, Outcome, error_mark
 from batchrouter.domain.tokens import Tokens
 from tests.conformance.scene import FAST, LEASE_MS, SLOW, TENANT, Scene, draft_of, record, records_of
 
@@ -208,3 +208,17 @@ def test_many_records_of_many_ranges_settle_at_once(scene: Scene) -> None:
     assert told.drained
     assert [home.done.bit_count() for home in scene.ranges()] == [500, 500, 77]
     assert scene.batch("b1").completed == 1077
+
+
+def test_answers_that_break_their_schema_are_counted_once_and_beside_the_completed(scene: Scene) -> None:
+    """Only what is admitted counts; the flags of a failed line tell something else."""
+    worker = scene.worker()
+    scene.running("b1", (5,))
+    claim = scene.claim_one(worker)
+    broken = [record(claim, place, flags=int(Flag.INVALID_OUTPUT)) for place in (0, 1)]
+    failed = record(claim, 3, Outcome.FAILED, flags=error_mark("too_bad"))
+    for _ in range(2):
+        scene.settle(worker, "b1", [*broken, record(claim, 2), failed])
+    scene.settle(worker, "b1", [broken[1], record(claim, 4, flags=int(Flag.INVALID_OUTPUT))])
+    batch = scene.batch("b1")
+    assert (batch.completed, batch.failed, batch.invalid_output, batch.reused) == (4, 1, 3, 0)

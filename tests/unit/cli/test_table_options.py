@@ -83,6 +83,12 @@ def test_a_name_that_tells_no_form_needs_one(tmp_path: Path) -> None:
     assert TableOptions(prompt="{text}", model="m", form=Form.CSV).source(path, None).table.columns == ("text",)
 
 
+def test_a_table_without_rows_is_refused(table: Path) -> None:
+    table.write_text("text\n\n")
+    with pytest.raises(InputError, match="has no rows"):
+        list(TableOptions(prompt="{text}", model="m").source(table, None).chunks())
+
+
 def test_requests_are_a_table_of_their_ids(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"custom_id":"a\\u0020b","body":{}}\n\n{"body":{},"custom_id":"c"}\r\n')
