@@ -41,6 +41,7 @@ class Engine:
             jobs=storage.jobs,
             calls=storage.calls,
             blobs=storage.blobs,
+            results=storage.results,
             spill=storage.spill,
             wake=storage.wake,
             clock=clock,

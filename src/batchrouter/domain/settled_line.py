@@ -11,7 +11,7 @@ import msgspec
 
 from batchrouter.domain.outcome import Outcome
 
-_ID_AT = len(b'{"id":"batch_req_","custom_id":') + 32
+ID_AT = len(b'{"id":"batch_req_","custom_id":') + 32
 _NAME = b'","custom_id":'
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
@@ -39,8 +39,8 @@ _bodies = msgspec.json.Decoder(_Body)
 
 def custom_id_of(line: bytes) -> bytes:
     """The JSON token as it stands, quotes included; `null` in a line that has none."""
-    if line[_ID_AT - len(_NAME) : _ID_AT] == _NAME:  # as `output_line` writes it: however long the line is
-        found = _TOKEN.match(line, _ID_AT)
+    if line[ID_AT - len(_NAME) : ID_AT] == _NAME:  # as `output_line` writes it: however long the line is
+        found = _TOKEN.match(line, ID_AT)
         if found is not None:
             return found[0]
     return bytes(_decoded(line).custom_id)

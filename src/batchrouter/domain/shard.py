@@ -117,6 +117,8 @@ class Duty:
     retry: Mapping[str, object] | None = None
     """As in `NewBatch`."""
     resume_from: str | None = None
+    resume_index_key: str | None = None
+    """Of the input of `resume_from`."""
     dedupe: bool = False
     copying: bool = False
     followers: int = 0

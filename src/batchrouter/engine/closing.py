@@ -1,4 +1,5 @@
-"""How a batch ends: close, seal, tell the lines that were never finished, publish the files, all in this order.
+"""How a batch ends: close, seal, copy answers that are known, tell the lines that were never finished,
+publish the files, all in this order.
 
 Each step is decided by the store (compare-and-set, epochs), so a crash between any two is repeated by whoever takes
 the duty next, to the same end.
@@ -13,6 +14,7 @@ from batchrouter.domain.line import decode_line
 from batchrouter.domain.outcome import GAP_SHARD, Outcome
 from batchrouter.domain.output_line import gap_line, id_prefix
 from batchrouter.domain.shard import Duty, Range
+from batchrouter.engine.copying import Copier
 from batchrouter.engine.journal import Journal
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.errors import StoreError
@@ -35,6 +37,7 @@ class Closer:
         clock: Clock,
         chance: Chance,
         journal: Journal,
+        copier: Copier,
         settings: EngineSettings,
         worker: str,
     ) -> None:
@@ -44,6 +47,7 @@ class Closer:
         self._clock = clock
         self._chance = chance
         self._journal = journal
+        self._copier = copier
         self._settings = settings
         self._worker = worker
 
@@ -64,6 +68,7 @@ class Closer:
         """From a closed batch (`finalizing` or `cancelling`, planned) to its end. False: another had ended it."""
         await self._let_flushes_land(duty)
         await self._calls.write(self._ledger.seal, self._worker, duty)
+        await self._copier.copy_rest(duty)
         if duty.closing is not BatchEvent.COMPLETE:
             await self._write_gaps(duty)
         output_bytes = error_bytes = 0

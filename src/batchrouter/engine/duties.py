@@ -11,8 +11,10 @@ from batchrouter.domain.lifecycle import BatchEvent, BatchState
 from batchrouter.domain.routing import Router
 from batchrouter.domain.shard import Duty, LaneMode, Rejection
 from batchrouter.engine.closing import Closer
+from batchrouter.engine.copying import Copier
 from batchrouter.engine.fault import told
 from batchrouter.engine.ingest import decide
+from batchrouter.engine.reuse import Reuse
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.errors import StaleLease
@@ -52,6 +54,8 @@ class Duties:
         router: Router,
         upstreams: Upstreams,
         settings: EngineSettings,
+        reuse: Reuse,
+        copier: Copier,
         closer: Closer,
         worker: str,
         hints: DutyHints,
@@ -63,6 +67,8 @@ class Duties:
         self._router = router
         self._upstreams = upstreams
         self._settings = settings
+        self._reuse = reuse
+        self._copier = copier
         self._closer = closer
         self._worker = worker
         self._hints = hints
@@ -131,6 +137,11 @@ class Duties:
             case BatchState.CANCELLING if not duty.planned:
                 self._hints.closing(duty.batch_id)
                 return await self._plan(duty)
+            case BatchState.IN_PROGRESS if duty.copying and duty.expires_ms > now_ms:
+                await self._copier.copy_kept(duty)
+                await self._calls.write(self._ledger.copied, self._worker, duty)
+                log.info("%s has copied what it keeps of %s", duty.batch_id, duty.retry_of or duty.resume_from)
+                return True
             case BatchState.IN_PROGRESS:
                 event = BatchEvent.COMPLETE if duty.answered else BatchEvent.EXPIRE
                 if not await self._calls.write(self._ledger.close, self._worker, duty, event, now_ms):
@@ -156,7 +167,9 @@ class Duties:
 
     async def _plan(self, duty: Duty) -> bool:
         now_ms = self._clock.unix_ms()
-        decision = await decide(duty, self._blobs, self._router, self._upstreams.options, self._settings, now_ms)
+        decision = await decide(
+            duty, self._blobs, self._reuse, self._router, self._upstreams.options, self._settings, now_ms
+        )
         planned = await self._calls.write(self._ledger.plan, self._worker, duty, decision, self._clock.unix_ms())
         if not planned:
             return False
@@ -168,6 +181,6 @@ class Duties:
         self._hints.lines()
         if any(shard.lane.mode is not LaneMode.REALTIME for shard in decision.shards):
             self._hints.jobs()
-        if not decision.total:
+        if not decision.total or decision.copying or not decision.shards:
             self._hints.again()
         return True

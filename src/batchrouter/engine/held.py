@@ -15,6 +15,7 @@ from batchrouter.domain.fair_share import QUANTUM, Turns
 from batchrouter.domain.first_failures import FirstFailures
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Tries
+from batchrouter.domain.retry_wish import changes_of
 from batchrouter.domain.shard import Claim, LaneKey
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.tenants import TenantRun
@@ -30,11 +31,12 @@ class BatchRun:
     `open` counts lines that are claimed and not yet handed to the journal, `waiting` those that nobody had at the last
     round of claims. `deadline_s` is monotonic. `part` is its weight within its tenant. `dropped`: the batch is closing;
     whoever still waits for something of it must let go. `spend` is there for a batch with a limit. `stuck`: what is
-    finished of it cannot be written, so that nothing more of it is sent; `paused`: a person wants that. `shards` were
-    claimed since the batch is here.
+    finished of it cannot be written, so that nothing more of it is sent; `paused`: a person wants that. `changes`
+    are made in the bodies that are sent. `shards` were claimed since the batch is here.
     """
 
     __slots__ = (
+        "changes",
         "deadline_ms",
         "deadline_s",
         "dropped",
@@ -73,6 +75,7 @@ class BatchRun:
         self.waiting = 0
         self.dropped = False
         self.spend = spend
+        self.changes = changes_of(claim.retry)
         self.stuck = False
         self.paused = False
         self.shards: set[int] = set()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.body_change import changed
 from batchrouter.domain.checked.judge import Judges
 from batchrouter.domain.cost import RateCard
 from batchrouter.domain.fallback import next_lane, stands_in
@@ -155,6 +156,8 @@ class Loader:
             fault: Exception | None = None
             try:
                 custom_id, body = decode_line(raw)
+                if held.batch.changes:
+                    body = changed(body, held.batch.changes)
                 judge = None if judges is None else judges.of(held.batch.endpoint, body)
                 if not held.plain:
                     body, more = self._prepare(held, place, body)

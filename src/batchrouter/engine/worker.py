@@ -15,6 +15,7 @@ from batchrouter.domain.routing import Router
 from batchrouter.domain.shard import Beat, WaitingGroup
 from batchrouter.engine.adopt import PATIENCE_S, Adopter
 from batchrouter.engine.closing import Closer
+from batchrouter.engine.copying import Copier
 from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.duties import Duties, DutyHints
 from batchrouter.engine.fault import told
@@ -22,6 +23,7 @@ from batchrouter.engine.fold import TOGETHER, Folder
 from batchrouter.engine.jobs.loop import NativeJobs
 from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
+from batchrouter.engine.reuse import Reuse
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
 from batchrouter.engine.spendings import Spendings
@@ -29,12 +31,14 @@ from batchrouter.engine.sweep import ORPHANS_EVERY_MS, Sweeper
 from batchrouter.engine.traffic import Traffic
 from batchrouter.errors import BatchRouterError, StoreError
 from batchrouter.input import Inputs
+from batchrouter.keeping import Keeping
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.clock import Chance, Clock
 from batchrouter.ports.jobs import JobLedger
 from batchrouter.ports.ledger import Ledger
 from batchrouter.ports.meters import Meters
+from batchrouter.ports.results import Results
 from batchrouter.ports.spill import Spill
 from batchrouter.ports.wake import Wake
 
@@ -54,6 +58,7 @@ class Worker:
         jobs: JobLedger,
         calls: Calls,
         blobs: Blobs,
+        results: Results,
         spill: Spill | None = None,
         wake: Wake,
         clock: Clock,
@@ -67,6 +72,7 @@ class Worker:
         self._job_ledger = jobs
         self._calls = calls
         self._blobs = blobs
+        self._reuse = Reuse(Keeping(results, calls, blobs), blobs)
         self._spill = spill
         self._wake = wake
         self._clock = clock
@@ -109,6 +115,7 @@ class Worker:
             hungry=self._claim_now.set,
             drained=self._duty_now.set,
         )
+        copier = Copier(self._ledger, self._calls, self._blobs, self.dispatcher.journal, self._reuse)
         self.closer = Closer(
             self._ledger,
             self._calls,
@@ -116,6 +123,7 @@ class Worker:
             self._clock,
             self._chance,
             self.dispatcher.journal,
+            copier,
             self._settings,
             self.id,
         )
@@ -127,6 +135,8 @@ class Worker:
             self._router,
             self._upstreams,
             self._settings,
+            self._reuse,
+            copier,
             self.closer,
             self.id,
             DutyHints(

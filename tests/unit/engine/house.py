@@ -408,6 +408,7 @@ class House:
             jobs=self.store.jobs,
             calls=DyingCalls(process),
             blobs=DyingBlobs(self.blobs, process),
+            results=self.store.results,
             spill=DyingSpill(spill, process),
             wake=self.wake,
             clock=self.clock,
@@ -475,11 +476,13 @@ class House:
         metadata: dict[str, str] | None = None,
         max_cost_nano: int | None = None,
         priority: Priority = Priority.NORMAL,
+        file: File | None = None,
+        **more: Any,
     ) -> str:
-        """Upload and create; returns the batch's id."""
+        """Upload, unless `file` is there already, and create; returns the batch's id."""
         data = lines if isinstance(lines, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         self._batches += 1
-        file = await self.upload(data, tenant=tenant)
+        file = file or await self.upload(data, tenant=tenant)
         now_ms = self.clock.unix_ms()
         batch_id = f"batch_{self._batches:032x}"
         self.store.catalog.create_batch(
@@ -496,10 +499,18 @@ class House:
                 body_hash=str(self._batches),
                 max_cost_nano=max_cost_nano,
                 priority=priority,
+                **more,
             ),
             now_ms=now_ms,
         )
         return batch_id
+
+    async def retry(self, batch_id: str, wish: dict[str, Any] | None = None, **more: Any) -> str:
+        """As a person does: a new batch over the same file."""
+        batch = self.batch(batch_id)
+        file = self.store.catalog.file(batch.tenant_id, batch.input_file_id, self.clock.unix_ms())
+        assert file is not None
+        return await self.create([], file=file, retry_of=batch_id, retry=wish or {}, dedupe=batch.dedupe, **more)
 
     def batch(self, batch_id: str, tenant: str = "default") -> Batch:
         batch = self.store.catalog.batch(tenant, batch_id)

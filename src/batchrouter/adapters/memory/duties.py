@@ -30,7 +30,14 @@ class Duties(Part):
         for row in rows:
             row.duty_owner = worker
             row.duty_epoch += 1
-        return [told(row, len(self._state.open_jobs(row.batch.id))) for row in rows]
+        return [
+            replace(told(row, len(self._state.open_jobs(row.batch.id))), resume_index_key=self._resume_index_key(row))
+            for row in rows
+        ]
+
+    def _resume_index_key(self, row: BatchRow) -> str | None:
+        source = None if row.batch.resume_from is None else self._state.batches.get(row.batch.resume_from)
+        return None if source is None else source.input_index_key
 
     @atomic
     def outlook(self, worker: str, now_ms: int, folds_least: int) -> Outlook:

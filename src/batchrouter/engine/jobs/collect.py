@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
+from batchrouter.domain.body_change import changed
 from batchrouter.domain.checked.judge import Judges, fault_of
 from batchrouter.domain.cost import UNKNOWN
 from batchrouter.domain.fallback import moves_on
@@ -21,6 +22,7 @@ from batchrouter.domain.line import decode_line
 from batchrouter.domain.outcome import Outcome
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Kind, classify
+from batchrouter.domain.retry_wish import changes_of
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.content import Spans
 from batchrouter.engine.jobs.lane import NativeLane
@@ -102,6 +104,7 @@ class _Taking:
         self._native = native
         self._shards = _ByLine(shards)
         self._prefix = id_prefix(duty.job.batch_id)
+        self._changes = changes_of(duty.retry)
         self._judges = Judges() if tools.settings.check_outputs else None
         self._found: list[_Found] = []
         self._bytes = 0
@@ -142,6 +145,8 @@ class _Taking:
         native, duty, result = self._native, self._duty, found.result
         wire = native.setup.wire
         custom_id, body = decode_line(text)
+        if self._changes:
+            body = changed(body, self._changes)
         try:
             sent = wire.encode_batch(duty.endpoint, body)
         except LineRefused:  # by a newer configuration; it was sent all the same

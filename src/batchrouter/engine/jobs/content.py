@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from batchrouter.domain import bitmap
+from batchrouter.domain.body_change import changed
 from batchrouter.domain.job import Job, JobShard, line_key
 from batchrouter.domain.job_plan import LINE_END
 from batchrouter.domain.line import decode_line
@@ -52,11 +53,15 @@ class Spans:
         return self._names.providers[self._providers[place]], self._names.models[self._models[place]]
 
 
-async def read_lines(source: Input, spans: Spans, members: int) -> AsyncIterator[list[Line]]:
-    """The lines of one range whose bits are set, in order, a bounded number at a time."""
+async def read_lines(
+    source: Input, spans: Spans, members: int, changes: Mapping[str, object]
+) -> AsyncIterator[list[Line]]:
+    """The lines of one range whose bits are set, in order, a bounded number at a time, with these changes in their
+    bodies (`domain.body_change`)."""
     for places in _portions(spans, bitmap.members(members)):
         texts = await source.lines([spans.at(place) for place in places])
-        yield [Line(place, *decode_line(text)) for place, text in zip(places, texts, strict=True)]
+        lines = [Line(place, *decode_line(text)) for place, text in zip(places, texts, strict=True)]
+        yield [line._replace(body=changed(line.body, changes)) for line in lines] if changes else lines
 
 
 def _portions(spans: Spans, places: Iterable[int]) -> Iterable[list[int]]:
@@ -88,6 +93,7 @@ class JobContent:
         endpoint: str,
         source: Input,
         shards: Sequence[JobShard],
+        changes: Mapping[str, object],
         held: Callable[[], bool],
     ) -> None:
         self._held = held
@@ -96,6 +102,7 @@ class JobContent:
         self._endpoint = endpoint
         self._source = source
         self._shards = shards
+        self._changes = changes
         self.whole = False
         self.changed = False
         self.error: Exception | None = None
@@ -126,7 +133,7 @@ class JobContent:
         wire, write = self._setup.wire, self._setup.lines.write
         for shard in self._shards:
             spans = await Spans.of(self._source, shard.first_line, shard.lines)
-            async for lines in read_lines(self._source, spans, shard.members & ~shard.done):
+            async for lines in read_lines(self._source, spans, shard.members & ~shard.done, self._changes):
                 for line in lines:
                     key = line_key(self._job.id, shard.first_line + line.place)
                     yield write(key, self._endpoint, wire.encode_batch(self._endpoint, line.body).body)

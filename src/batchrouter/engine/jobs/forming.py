@@ -15,6 +15,7 @@ from batchrouter.domain.job_plan import JobCut, JobLimits, too_large
 from batchrouter.domain.job_step import JobMemo
 from batchrouter.domain.output_line import id_prefix
 from batchrouter.domain.retry import Kind
+from batchrouter.domain.retry_wish import changes_of
 from batchrouter.domain.shard import Claim, LaneMode
 from batchrouter.domain.spend import Spend
 from batchrouter.engine.fault import told
@@ -126,7 +127,7 @@ class FormingJob:
         setup = self._native.setup
         source = await self._tools.inputs.get(claim.input_blob_key, claim.input_index_key)
         spans = await Spans.of(source, claim.first_line, claim.lines)
-        async for lines in read_lines(source, spans, claim.pending):
+        async for lines in read_lines(source, spans, claim.pending, changes_of(claim.retry)):
             for line in lines:
                 try:
                     body = setup.wire.encode_batch(claim.endpoint, line.body).body

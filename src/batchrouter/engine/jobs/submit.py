@@ -13,6 +13,7 @@ from batchrouter.domain.job_refusal import Refusal, is_token_limit, of_create
 from batchrouter.domain.job_step import JobMemo
 from batchrouter.domain.lifecycle import JobEvent, JobState
 from batchrouter.domain.retry import Kind, reason_of
+from batchrouter.domain.retry_wish import changes_of
 from batchrouter.engine.fault import told
 from batchrouter.engine.jobs.content import JobContent
 from batchrouter.engine.jobs.step import Moves, NotNow, Step
@@ -109,7 +110,9 @@ class Submitter:
         shards = await tools.calls.read(tools.jobs.job_shards, duty.job.id)
         source = await tools.inputs.get(duty.input_blob_key, duty.input_index_key)
         open_ones = [shard for shard in shards if shard.open]
-        return JobContent(duty.job, step.native.setup, duty.endpoint, source, open_ones, self._held)
+        return JobContent(
+            duty.job, step.native.setup, duty.endpoint, source, open_ones, changes_of(duty.retry), self._held
+        )
 
     def _draft(self, step: Step) -> JobDraft:
         job, duty = step.job, step.duty

@@ -30,13 +30,22 @@ _open_jobs = (
     .scalar_subquery()
     .label("open_jobs")
 )
+_others = batches.alias("others")
+_resume_index_key = (
+    sa.select(_others.c.input_index_key)
+    .where(_others.c.id == batches.c.resume_from)
+    .correlate(batches)
+    .scalar_subquery()
+    .label("resume_index_key")
+)
 _DUTY = sa.select(
     batches.c.seq, batches.c.id, batches.c.tenant_id, batches.c.duty_owner, batches.c.duty_epoch, batches.c.state,
     batches.c.closing, batches.c.sealed, batches.c.planned, batches.c.endpoint, batches.c.input_file_id,
     batches.c.input_blob_key, batches.c.input_index_key, batches.c.input_bytes, batches.c.output_expires_after_s,
     batches.c.total, batches.c.done, batches.c.expires_ms, batches.c.finalizing_ms, batches.c.cancelling_ms,
     batches.c.next_event, batches.c.live, batches.c.metadata, batches.c.created_ms, batches.c.retry_of,
-    batches.c.retry, batches.c.resume_from, batches.c.dedupe, batches.c.copying, batches.c.followers, _open_jobs,
+    batches.c.retry, batches.c.resume_from, batches.c.dedupe, batches.c.copying, batches.c.followers, _resume_index_key,
+    _open_jobs,
 )  # fmt: skip
 _DUTY_OF_BATCH = _DUTY.where(batches.c.id == param("batch")).with_for_update()
 _needs_step = (
@@ -225,6 +234,7 @@ def _taken(row: Row) -> Duty:
         retry_of=row.retry_of,
         retry=retry_of_text(row.retry),
         resume_from=row.resume_from,
+        resume_index_key=row.resume_index_key,
         dedupe=bool(row.dedupe),
         copying=bool(row.copying),
         followers=row.followers,
