@@ -6,6 +6,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "Start": ("quickstart", "guides/from-openai", "comparison"),
     "Guides": (
         "guides/clients",
+        "guides/results",
         "guides/vllm",
         "guides/native-batches",
         "guides/ollama",
