@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from batchrouter.adapters.sql import SqlStore
 from batchrouter.domain.lifecycle import JobEvent
+from batchrouter.domain.webhook import EVENTS, Endpoint
 from tests.conformance.scene import CHEAP, FAST, TENANT, WINDOW_MS, Scene, records_of
 
 
@@ -22,6 +23,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     store = SqlStore.open_sqlite(tmp_path, sync=False)
     scene = Scene(store)
     worker = scene.worker()
+    store.webhooks.add_endpoint(
+        Endpoint(id="we_1", tenant_id=TENANT, url="", events=EVENTS, description="", secret="", created_ms=scene.now), 1
+    )
     for number in range(30):
         scene.running(f"b{number}", lines=(4, 4))
     claim = scene.claim_one(worker, "b1")
@@ -70,6 +74,19 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
         lambda it: it.store.backlogs.backlog(it.now),
         {"shards_free", "batches_live"},
     ),
+    "due_endpoints": (lambda it: it.store.webhook_ledger.due_endpoints(10), {"webhook_deliveries_due"}),
+    "take_deliveries": (
+        lambda it: it.store.webhook_ledger.take_deliveries("s1", {"we_1": 2}, it.now, it.now + 1),
+        {"webhook_deliveries_due"},
+    ),
+    "sweep_deliveries": (
+        lambda it: it.store.webhook_ledger.sweep_deliveries(it.now),
+        {"ix_webhook_deliveries_created_ms"},
+    ),
+    "deliveries": (
+        lambda it: it.store.webhooks.deliveries("we_1", after=None, limit=5),
+        {"webhook_deliveries_of_endpoint"},
+    ),
     "sweep": (
         lambda it: it.ledger.sweep(it.now + 2 * WINDOW_MS, 0),
         {"files_to_release", "files_expiring", "batches_to_purge", "uploads_expiring"},
@@ -90,8 +107,8 @@ VERBS: dict[str, tuple[Callable[[Scene], Any], set[str]]] = {
     ),
 }
 
-# A row for each process, for each model that was ever asked, and for what each process has under way.
-MAY_BE_SCANNED = {"workers", "lanes", "loads"}
+# A row for each process, for each model that was ever asked, for what each process has under way, for each webhook.
+MAY_BE_SCANNED = {"workers", "lanes", "loads", "webhook_endpoints"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
