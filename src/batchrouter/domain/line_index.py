@@ -29,6 +29,9 @@ RECORD = struct.Struct("<QQLLQ16sQHBBBBH")
 RECORD_OF_DIGEST = struct.Struct("<QQLL8s16sQHBBBBH")
 """The same, where `custom_id` is still the first 8 bytes of its digest."""
 _SPAN = struct.Struct("<8xQL")
+_COLUMNS = struct.Struct("<8xQL4x8x16xQHxB2x2x")
+"""Of a record: offset, length, prefix, model, provider."""
+assert _COLUMNS.size == RECORD.size
 _TRAILER = struct.Struct("<QQLHH8s")  # records, bytes of duplicates, bytes of footer, version, record size, magic
 
 HEADER_BYTES = _HEADER.size
@@ -168,11 +171,9 @@ class IndexView:
 
     @staticmethod
     def columns(data: bytes) -> IndexColumns:
-        """What dispatch needs of the records in `data`, by column: at a fifth of what the records cost."""
-        columns = tuple(zip(*RECORD.iter_unpack(data), strict=True))
-        if not columns:
-            return IndexColumns((), (), (), (), ())
-        return IndexColumns(columns[1], columns[2], columns[6], columns[7], columns[9])
+        """What dispatch needs of the records in `data`, by column: at a tenth of what the records themselves cost."""
+        columns = tuple(zip(*_COLUMNS.iter_unpack(data), strict=True))
+        return IndexColumns(*columns) if columns else IndexColumns((), (), (), (), ())
 
     @staticmethod
     def span(data: bytes) -> tuple[int, int]:
