@@ -9,6 +9,7 @@ BatchRouterError
 ├── IllegalTransition        a lifecycle was asked for a move that its table does not have
 ├── QuotaExceeded            a tenant has as much as its quotas allow
 ├── SourceUnusable           answers of another batch cannot be kept
+├── RecordsGone              a batch ended before what reading line by line needs was kept
 ├── StoreError               the database failed
 │   ├── StoreAway            it cannot be reached, or broke off; what was asked may be asked again
 │   ├── StaleLease           a worker spoke for a shard or duty that is no longer its own
@@ -120,6 +121,10 @@ class SourceUnusable(BatchRouterError):
         super().__init__(f"answers of {batch_id} cannot be kept: {fault}")
         self.batch_id = batch_id
         self.fault = fault
+
+
+class RecordsGone(BatchRouterError):
+    """Of a batch that was folded by a former version: its files are there, its records are not."""
 
 
 class StoreError(BatchRouterError):

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from batchrouter.domain.layout import Place, layout
 from batchrouter.domain.outcome import RECORD, TAIL_SIZE, Record
-from batchrouter.errors import ApiError, StoreError
+from batchrouter.errors import RecordsGone, StoreError
 from batchrouter.ports.blobs import Blobs
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.results import RangeView, Results, SegmentView
@@ -56,12 +56,7 @@ class LineStore:
         if segment.records is not None:
             return segment.records
         if segment.blob_key is None:
-            raise ApiError(
-                409,
-                "This batch ended under a former version, which did not keep what reading line by line needs. Download "
-                "its output and error files instead.",
-                code="results_unavailable",
-            )
+            raise RecordsGone("it ended under a former version, which kept no records of its lines")
         known = self._records.get(segment.blob_key)
         if known is None:
             size = segment.count * RECORD.size

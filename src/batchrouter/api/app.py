@@ -20,8 +20,8 @@ from batchrouter.api.endpoints import ENDPOINTS, Endpoint, Home
 from batchrouter.api.front import Front
 from batchrouter.api.health import Probes, probe_routes
 from batchrouter.api.metrics_route import guarded_metrics
-from batchrouter.api.replies import blobs_away, error_reply, json_reply, store_away
-from batchrouter.errors import ApiError, BlobError, BlobFull, BlobMissing, StoreAway, StoreFull
+from batchrouter.api.replies import blobs_away, error_reply, json_reply, records_gone, store_away
+from batchrouter.errors import ApiError, BlobError, BlobFull, BlobMissing, RecordsGone, StoreAway, StoreFull
 from batchrouter.ports.meters import OTHER, Meters, count
 from batchrouter.service.files import disk_full
 from batchrouter.service.service import Service
@@ -52,6 +52,7 @@ def create_app(door: Door, service: Service, models: Models, probes: Probes = Pr
             BlobError: _away,
             BlobFull: _no_room,
             BlobMissing: _lost,
+            RecordsGone: _no_records,
         },
     )
     # Not redirected: clients would repeat a POST without its body, or not at all.
@@ -114,6 +115,10 @@ async def _away(request: Request, error: Exception) -> Response:
 async def _lost(request: Request, error: Exception) -> Response:
     """Bytes that a row names and that are not there come back by no waiting: a fault, to be looked into."""
     raise error
+
+
+async def _no_records(request: Request, error: Exception) -> Response:
+    return error_reply(records_gone())
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -65,6 +65,16 @@ def blobs_away() -> ApiError:
     )
 
 
+def records_gone() -> ApiError:
+    return ApiError(
+        409,
+        "This batch ended under a former version, which did not keep what reading line by line needs. Download its "
+        "output and error files instead.",
+        code="results_unavailable",
+        headers={"x-should-retry": "false"},
+    )
+
+
 def too_slow() -> ApiError:
     return ApiError(
         408,

@@ -180,7 +180,7 @@ class IndexView:
         """(offset, length) of the line whose record this is. InputError if it is none."""
         if len(data) != RECORD_BYTES:
             raise InputError("The line index is shorter than it tells; upload the file again.")
-        return _SPAN.unpack_from(data)  # type: ignore[return-value]
+        return _SPAN.unpack_from(data)
 
     def _mark_duplicates(self, first: int, records: Iterable[IndexRecord]) -> Iterator[IndexRecord]:
         bits = self._duplicates

@@ -16,7 +16,7 @@ from batchrouter.domain.shard import Duty, LaneKey, Plan, Rejection
 from batchrouter.domain.validation import Group, Validation
 from batchrouter.engine.reuse import Reuse
 from batchrouter.engine.settings import EngineSettings
-from batchrouter.errors import ApiError, BlobMissing, InputError
+from batchrouter.errors import BlobMissing, InputError, RecordsGone
 from batchrouter.input import Input
 from batchrouter.ports.blobs import Blobs
 
@@ -40,7 +40,7 @@ async def decide(
         return Rejection(errors=(BatchError(code="invalid_request", message=str(error), param="file_id"),))
     try:
         unsent = await reuse.unsent(duty, source)
-    except (BlobMissing, ApiError) as error:
+    except (BlobMissing, RecordsGone) as error:
         return Rejection(errors=(BatchError(code="source_gone", message=_SOURCE_GONE.format(error)),))
     passed_by = unsent.kept if duty.retry_of is not None else None
     validation = Validation(source.names, source.totals, duty.endpoint, router, settings.limits, options)

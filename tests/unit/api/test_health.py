@@ -14,7 +14,7 @@ from batchrouter.api.context import Door
 from batchrouter.api.health import Probes, create_probe_app
 from batchrouter.api.late import Late
 from batchrouter.api.settings import ApiSettings
-from batchrouter.errors import BlobError, BlobMissing, StoreAway
+from batchrouter.errors import BlobError, BlobMissing, RecordsGone, StoreAway
 
 REASON = "the database cannot be reached"
 
@@ -107,3 +107,14 @@ async def test_what_goes_away_is_no_fault_of_the_server(door: Door, error: Excep
     assert (status, body["error"]["type"], body["error"]["code"]) == (503 if code else 500, "server_error", code)
     assert headers.get("retry-after") == ("5" if code else None)
     assert "internal" not in json.dumps(body)
+
+
+async def test_a_batch_of_a_former_version_has_files_and_no_lines(door: Door) -> None:
+    """It is said so, and nobody asks again."""
+
+    class Former:
+        def __getattr__(self, name: str) -> object:
+            raise RecordsGone("it ended under a former version")
+
+    status, headers, body = await get(create_app(door, Former(), list), "/v1/batches")  # type: ignore[arg-type]
+    assert (status, body["error"]["code"], headers["x-should-retry"]) == (409, "results_unavailable", "false")
