@@ -69,7 +69,7 @@ def _section(name: str, command: TyperCommand) -> str:
 
 def _argument(each: TyperArgument) -> str:
     word = each.metavar or (each.name or "").upper()
-    word = f"{word}..." if each.nargs != 1 else word
+    word = f"{word}..." if each.nargs != 1 and not word.endswith("...") else word
     return word if each.required else f"[{word}]"
 
 
@@ -92,7 +92,7 @@ def _value(each: TyperOption) -> str:
     kind = each.type_descriptor.annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{_plain(word)}`" for word in kind)
-    bounds = f", {each.min:,} to {each.max:,}" if each.min is not None and each.max is not None else ""
+    bounds = "" if each.min is None else f", {each.min:,} to {each.max:,}" if each.max else f", at least {each.min:,}"
     return f"`{_metavar(each)}`{bounds}{', repeatable' if each.multiple else ''}"
 
 
