@@ -98,7 +98,10 @@ export const theme = createTheme({
   components: {
     Button: { defaultProps: { size: "xs" } },
     Menu: { defaultProps: { withInitialFocusPlaceholder: false } }, // a child that no menu may have
-    Modal: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Modal: {
+      defaultProps: { closeButtonProps: { "aria-label": "Close" } },
+      styles: { title: { fontSize: "1rem", fontWeight: 650 } },
+    },
     Drawer: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     TextInput: { defaultProps: { size: "sm" } },
     Select: { defaultProps: { size: "sm" } },

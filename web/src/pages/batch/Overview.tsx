@@ -39,7 +39,7 @@ export function Overview({ batch }: { batch: Batch }) {
       <div className={classes.pair}>
         <div className={classes.parts}>
           <Timeline batch={batch} />
-          <Spend batch={batch} />
+          {refused.length === 0 && <Spend batch={batch} />}
         </div>
         <div className={classes.parts}>
           <BatchFiles batch={batch} />

@@ -3,7 +3,7 @@ import { useLink } from "../../app/useRoute.ts";
 import { countsOf, isFinal } from "../../lib/counts.ts";
 import { age, duration, money, plural, range, rate } from "../../lib/format.ts";
 import { etaOf, linesPerSecond } from "../../lib/pace.ts";
-import { endOf, modelsOf, nameOf } from "../../lib/words.ts";
+import { endOf, laneWait, modelsOf, nameOf } from "../../lib/words.ts";
 import { CountsBar } from "../../parts/CountsBar.tsx";
 import { isPaused, StateBadge } from "../../parts/StateBadge.tsx";
 import classes from "./BatchRow.module.css";
@@ -64,6 +64,16 @@ function Pace({ batch, now, remaining }: { batch: Batch; now: number; remaining:
     return <span className="dim">{end === null ? "" : `took ${duration(end - batch.created_at)}`}</span>;
   }
   if (isPaused(batch) || batch.status !== "in_progress") return null;
+  const waits = (batch.batchrouter.lanes ?? []).filter((lane) => lane.waiting + lane.retrying > 0);
+  const reasons = waits.map((lane) => laneWait(lane, now)).filter((reason) => reason !== null);
+  if (reasons.length > 0 && reasons.length === waits.length) {
+    return (
+      <div className={classes.waits} title={reasons[0]}>
+        <div>waits</div>
+        <div className="cut">{reasons[0]}</div>
+      </div>
+    );
+  }
   const samples = paces.of(batch.id);
   const eta = etaOf(samples, remaining, batch.in_progress_at);
   return (
