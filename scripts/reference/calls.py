@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from batchrouter.api.openapi import document
@@ -24,14 +25,15 @@ def calls() -> list[Call]:
     """(method, path, operation) of each, without those that are there a second time."""
     return [
         (method.upper(), path, operation)
-        for path, methods in DOCUMENT["paths"].items()
+        for path, methods in _document()["paths"].items()
         if not path.startswith("/api/")
         for method, operation in methods.items()
     ]
 
 
-DOCUMENT = document("")
-_OBJECTS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+@cache
+def _document() -> dict[str, Any]:
+    return document("")
 
 
 def overview() -> str:
@@ -51,7 +53,7 @@ def page() -> str:
     for group, told in groups.items():
         parts += [f"## {group.capitalize()}", *told]
     parts.append("## Objects")
-    parts += [_object(name, schema) for name, schema in sorted(_OBJECTS.items())]
+    parts += [_object(name, schema) for name, schema in sorted(_document()["components"]["schemas"].items())]
     return "\n\n".join(parts) + "\n"
 
 
