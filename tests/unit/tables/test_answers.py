@@ -175,6 +175,13 @@ def test_parquet_keeps_the_types_of_its_columns() -> None:
     assert made["input_tokens"].to_pylist() == [3, None]
 
 
+def test_a_long_parquet_has_many_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchrouter.tables.writing.GROUP_BYTES", 1000)
+    made = write(b"a\n" + b"x\n" * 5000, Form.CSV, [None] * 5000, Form.PARQUET)
+    opened = pq.ParquetFile(io.BytesIO(made))
+    assert (opened.num_row_groups, opened.metadata.num_rows) == (3, 5000)
+
+
 def test_rows_of_json_have_types_in_parquet() -> None:
     rows = b'{"n":1,"b":true,"m":[1],"f":1}\n{"n":null,"s":"x","m":"y","f":0.5}\n'
     made = pq.read_table(io.BytesIO(write(rows, Form.JSONL, LINES, Form.PARQUET)))
