@@ -64,6 +64,8 @@ def api_errors() -> set[tuple[str, str]]:
     for folder in ("api", "service"):
         for path in (SOURCE / folder).glob("*.py"):
             for node in ast.walk(ast.parse(text(path))):
+                if isinstance(node, ast.Assign):
+                    found |= {("", word) for word in _assigned_codes(node)}
                 if not isinstance(node, ast.Call):
                     continue
                 made = isinstance(node.func, ast.Name) and node.func.id == "ApiError"
@@ -73,6 +75,19 @@ def api_errors() -> set[tuple[str, str]]:
                     word = "–" if code is None else str(ast.literal_eval(code))
                     found.add((str(status.value) if isinstance(status, ast.Constant) else "", word))
     return found
+
+
+def _assigned_codes(node: ast.Assign) -> list[str]:
+    """Words that are assigned to the name `code`, alone or among others: `message, code = "…", "results_gone"`."""
+    target = node.targets[0]
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+    return [
+        each.value
+        for name, each in zip(names, values, strict=False)
+        if isinstance(name, ast.Name) and name.id == "code"
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    ]
 
 
 def test_every_error_of_the_api_is_told_with_its_status() -> None:
