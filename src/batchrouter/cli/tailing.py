@@ -128,25 +128,36 @@ def line_of(line: LineTold) -> str:
 
 
 def _text(result: Mapping[str, Any]) -> str:
-    """How the answer begins, or what the error says."""
-    response = result.get("response") or {}
-    body = response.get("body") or {}
-    told = _said(body) if isinstance(body, dict) else str(body)
-    error = result.get("error") or (body.get("error") if isinstance(body, dict) else None)
-    if not told and isinstance(error, dict):
-        told = str(error.get("message") or error.get("code") or "")
+    """How the answer begins, or what the error says. Upstreams send anything, so nothing is taken for granted."""
+    body = _at(result, "response", "body")
+    told = body if isinstance(body, str) else _said(body)
+    error = _at(result, "error") or _at(body, "error")
+    told = told or _at(error, "message") or _at(error, "code")
+    told = told if isinstance(told, str) else ""
     return told if len(told) <= ANSWER_CHARS else f"{told[:ANSWER_CHARS]}…"
 
 
-def _said(body: Mapping[str, Any]) -> str:
-    """Of a chat, a response or a message; nothing of what has no text."""
-    for choice in body.get("choices") or []:
-        content = (choice.get("message") or {}).get("content") if isinstance(choice, dict) else None
-        return content if isinstance(content, str) else str(choice.get("text") or "")
-    parts = body.get("output") if isinstance(body.get("output"), list) else body.get("content")
-    for part in parts if isinstance(parts, list) else []:
-        inner = part.get("content") if isinstance(part, dict) else None
-        for piece in inner if isinstance(inner, list) else [part]:
-            if isinstance(piece, dict) and isinstance(piece.get("text"), str):
-                return str(piece["text"])
-    return ""
+def _said(body: object) -> object:
+    """The text of a chat, a completion, a response or a message."""
+    for path in (
+        ("choices", 0, "message", "content"),
+        ("choices", 0, "text"),
+        ("output", -1, "content", 0, "text"),
+        ("content", 0, "text"),
+    ):
+        found = _at(body, *path)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def _at(value: object, *path: str | int) -> object:
+    """What stands there; None where nothing does."""
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and value and isinstance(step, int):
+            value = value[step]
+        else:
+            return None
+    return value
