@@ -7,6 +7,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "Guides": (
         "guides/clients",
         "guides/results",
+        "webhooks",
         "guides/vllm",
         "guides/native-batches",
         "guides/ollama",

@@ -107,6 +107,11 @@ def _under_way(backlog: Backlog | None, shared: bool) -> Iterator[Finding]:
         yield warning("workers", says, f"{todo}: nobody works on them")
     else:
         yield ok("workers", says)
+    hooks = backlog.webhooks
+    if hooks.failing or hooks.disabled:
+        says = f"{hooks.failing} endpoints fail, {hooks.disabled} are disabled by their receivers, {hooks.waiting} wait"
+        todo = "see `batchrouter webhooks ls`, and `batchrouter webhooks log ID` for what they answer"
+        yield warning("webhooks", says, todo)
     for lane, count in backlog.waiting:
         if count and lane.state in ("paused", "unreachable"):
             name = f"{lane.key.provider}/{lane.key.model}"
