@@ -176,6 +176,8 @@ class Client:
             raise self._silent(error) from error
         if len(content) > most:
             raise TransportError(f"the server at {self.url} answers with more than {most} bytes")
+        if reply.length:  # of a read with a bound, http.client does not mind
+            raise TransportError(f"the server at {self.url} broke off with {reply.length} bytes to come")
         return content
 
     def _chunks(self, reply: HTTPResponse) -> Iterator[bytes]:
