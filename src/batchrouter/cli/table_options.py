@@ -72,7 +72,7 @@ class TableOptions:
         if self.prompt is not None:
             raise InputError("--prompt and --prompt-file are two ways to say the same; give one")
         try:
-            return self.prompt_file.read_text("utf-8")
+            return self.prompt_file.read_text("utf-8-sig").removesuffix("\n")  # which editors put there
         except OSError as error:
             raise InputError(f"{self.prompt_file} cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:

@@ -46,7 +46,7 @@ def test_what_is_no_setting(told: str) -> None:
 
 def test_a_prompt_makes_a_table_of_a_file(table: Path, tmp_path: Path) -> None:
     prompt = tmp_path / "prompt.txt"
-    prompt.write_text("Say {text}")
+    prompt.write_text("Say {text}\n")
     options = TableOptions(prompt_file=prompt, model="m", settings=("max_tokens=5",), id_column="id")
     source = options.source(table, None)
     assert isinstance(source, TableSource)
