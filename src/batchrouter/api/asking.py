@@ -17,14 +17,16 @@ FORM_OVERHEAD_BYTES = 1024 * 1024
 """What a form may have beside its file: boundaries, headers, fields that we do not know."""
 
 
-async def json_body(request: Request, limit: int) -> tuple[asked.Body, bytes]:
-    """The body as an object, and its bytes."""
+async def json_body(request: Request, limit: int, *, optional: bool = False) -> tuple[asked.Body, bytes]:
+    """The body as an object, and its bytes. `optional`: no bytes at all are an empty object."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > limit:
             raise asked.too_large("The body", limit, None)
     data = bytes(raw)
+    if optional and not data:
+        return {}, data
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -55,6 +55,12 @@ async def retrieve_batch(context: Context, request: Request, caller: Caller) -> 
     return json_reply(batch_object(await unless_gone(request, work)))
 
 
+async def retry_batch(context: Context, request: Request, caller: Caller) -> Response:
+    body, raw = await json_body(request, context.settings.max_json_bytes, optional=True)
+    batch_id, repeat = request.path_params["batch_id"], repeat_of(request)
+    return json_reply(batch_object(await context.service.retrying.retry(caller, batch_id, body, raw, repeat)))
+
+
 async def pause_batch(context: Context, request: Request, caller: Caller) -> Response:
     return json_reply(batch_object(await context.service.steering.pause(caller, request.path_params["batch_id"])))
 

@@ -260,6 +260,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         method="POST",
+        path="/batches/{batch_id}/retry",
+        name="retryBatch",
+        words="Make a new batch of one that ended: lines that failed or have no answer, or those that were chosen, are "
+        "sent again, and all others keep what they have. With an `Idempotency-Key` header a repeat is harmless.",
+        handler=batch_routes.retry_batch,
+        body=requests.RetryBatch,
+        reply=batch_objects.BatchObject,
+        errors=(400, 401, 404, 409),
+    ),
+    Endpoint(
+        method="POST",
         path="/batches/{batch_id}/pause",
         name="pauseBatch",
         words="Send nothing more of a batch until it is resumed. Its deadline stands; calls in flight end and count.",

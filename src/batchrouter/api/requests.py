@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -44,13 +44,46 @@ class CompleteUpload(Struct):
 
 
 class CreateBatch(Struct):
-    """`endpoint` and `completion_window` must be ones that this server is configured for."""
+    """`endpoint` and `completion_window` must be ones that this server is configured for. `max_cost`: dollars that the
+    batch may cost; `dedupe`: identical lines are sent once; `resume_from`: a batch that ended, whose answers to lines
+    that did not change are kept. Each may also be a string in `metadata`."""
 
     input_file_id: str
     endpoint: str
     completion_window: str = "24h"
     metadata: dict[str, Annotated[str, Meta(max_length=512)]] | None = None
     output_expires_after: Expiry | None = None
+    max_cost: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    mode: Literal["auto", "batch", "realtime"] | None = None
+    dedupe: bool | None = None
+    resume_from: str | None = None
+
+
+class RetryWhere(Struct):
+    """Which lines are sent again: by all that is named, and any of the values of each. `code`: an HTTP status, or the
+    code of the line's error; `text`: words in the request or the answer."""
+
+    outcome: list[Literal["succeeded", "failed", "expired", "cancelled", "invalid_output"]] | None = None
+    finish_reason: list[Literal["none", "stop", "length", "tool_calls", "content_filter", "other"]] | None = None
+    code: list[str] | None = None
+    custom_id: list[str] | None = None
+    text: Annotated[str, Meta(max_length=1000)] | None = None
+
+
+class RetryBatch(Struct):
+    """Without `where`: every line that failed, expired or was cancelled. `set` goes into the bodies that are sent; null
+    takes a member out. What else is not said is as in the batch itself."""
+
+    where: RetryWhere | None = None
+    set: dict[str, Any] | None = None
+    metadata: dict[str, Annotated[str, Meta(max_length=512)]] | None = None
+    completion_window: str | None = None
+    output_expires_after: Expiry | None = None
+    max_cost: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    mode: Literal["auto", "batch", "realtime"] | None = None
+    dedupe: bool | None = None
 
 
 class CreateKey(Struct):

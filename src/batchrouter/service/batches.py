@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from batchrouter.domain.batch import Batch, LaneShare, NewBatch
 from batchrouter.domain.batch_filter import EVERY, BatchFilter
-from batchrouter.domain.cost import nano_of
 from batchrouter.domain.job import Job
 from batchrouter.domain.lane_health import LaneState
 from batchrouter.domain.lifecycle import BATCH_FINAL, PAUSED_BY_USER, BatchState
-from batchrouter.domain.priority import BY_WORD, Priority
+from batchrouter.domain.priority import Priority
 from batchrouter.domain.shard import LaneMode
-from batchrouter.errors import ApiError, QuotaExceeded
+from batchrouter.domain.source import SourceFault
+from batchrouter.errors import ApiError, QuotaExceeded, SourceUnusable
 from batchrouter.ports.calls import Calls
 from batchrouter.ports.catalog import Catalog, Page
 from batchrouter.ports.clock import Chance, Clock
@@ -26,6 +26,7 @@ from batchrouter.service.keys import Keys
 from batchrouter.service.limits import ServiceLimits
 from batchrouter.service.quotas import refusal
 from batchrouter.service.quotes import Quotes
+from batchrouter.service.wishes import Wishes
 
 LIST_MAX = 100
 LIST_DEFAULT = 20
@@ -75,41 +76,74 @@ class Batches:
         self._limits = limits
         self._quotes = quotes
 
+    @property
+    def windows(self) -> Mapping[str, int]:
+        return self._limits.completion_windows
+
     async def create(self, caller: Caller, body: asked.Body, raw: bytes, repeat: Repeat) -> BatchView:
         """`body` is what `raw`, the request's bytes, decode to. A repeat gets the batch already made."""
+        wishes = Wishes.of(body, asked.metadata(body))
+        new = await self.draft(
+            caller,
+            body,
+            raw=hashlib.sha256(raw).hexdigest(),
+            repeat=repeat,
+            wishes=wishes,
+            input_file_id=asked.text(body, "input_file_id"),
+            endpoint=asked.one_of(asked.text(body, "endpoint"), self._limits.endpoints, "endpoint"),
+        )
+        return await self.make(caller, new)
+
+    async def draft(
+        self,
+        caller: Caller,
+        body: asked.Body,
+        *,
+        raw: str,
+        repeat: Repeat,
+        wishes: Wishes,
+        input_file_id: str,
+        endpoint: str,
+    ) -> NewBatch:
+        """What is asked for, checked. `raw`: the hash of the request's bytes."""
         limits = self._limits
-        input_file_id = asked.text(body, "input_file_id")
-        endpoint = asked.one_of(asked.text(body, "endpoint"), limits.endpoints, "endpoint")
         window = asked.text(body, "completion_window") if "completion_window" in body else limits.default_window
         asked.one_of(window, limits.completion_windows, "completion_window")
-        metadata = asked.metadata(body)
         expires_s = asked.expiry(body, "output_expires_after", limits.expiry_min_s, limits.expiry_max_s)
         if repeat.key is not None and not 0 < len(repeat.key) <= KEY_CHARS:
             raise ApiError(400, f"The Idempotency-Key header must have 1 to {KEY_CHARS} characters.")
-        priority = _priority(metadata)
-        max_cost_nano = await self._max_cost(caller, metadata, input_file_id)
+        if wishes.resume_from is not None and not asked.is_id(wishes.resume_from):
+            raise no_source(wishes.resume_from)
+        max_cost_nano = await self._max_cost(caller, wishes, input_file_id)
         now_ms = self._clock.unix_ms()
-        new = NewBatch(
+        return NewBatch(
             id=f"batch_{self._chance.hex(32)}",
             tenant_id=caller.tenant_id,
             endpoint=endpoint,
             completion_window=window,
             input_file_id=input_file_id,
-            metadata=metadata,
+            metadata=wishes.metadata,
             output_expires_after_s=expires_s,
             created_ms=now_ms,
             expires_ms=now_ms + limits.completion_windows[window] * 1000,
             api_key_id=caller.key_id,
-            body_hash=hashlib.sha256(raw).hexdigest(),
+            body_hash=raw,
             idempotency_key=repeat.key,
             resent=repeat.resent,
             max_cost_nano=max_cost_nano,
-            priority=priority,
+            priority=Priority.NORMAL if wishes.priority is None else wishes.priority,
+            resume_from=wishes.resume_from,
+            dedupe=bool(wishes.dedupe),
         )
+
+    async def make(self, caller: Caller, new: NewBatch) -> BatchView:
+        """A repeat gets the batch already made."""
         try:
-            created = await self._calls.write(self._catalog.create_batch, new, now_ms=now_ms)
+            created = await self._calls.write(self._catalog.create_batch, new, now_ms=new.created_ms)
         except QuotaExceeded as error:
             raise refusal(error.excess) from error
+        except SourceUnusable as error:
+            raise _unusable(error, retried=new.retry_of is not None) from error
         if created.conflict or created.batch is None:
             raise ApiError(
                 409,
@@ -159,17 +193,9 @@ class Batches:
         self._wake.hint()
         return await self.get(caller, batch_id)
 
-    async def _max_cost(self, caller: Caller, metadata: Mapping[str, str] | None, input_file_id: str) -> int | None:
+    async def _max_cost(self, caller: Caller, wishes: Wishes, input_file_id: str) -> int | None:
         """What the batch may cost. A limit that nobody could hold is refused here: one of its models has no price."""
-        told = (metadata or {}).get("max_cost")
-        most = self._limits.max_cost_nano if told is None else nano_of(told)
-        if told is not None and most is None:
-            raise ApiError(
-                400,
-                f"Invalid 'metadata.max_cost': '{told}' is no sum of dollars between 0 and 1,000,000, such as 12.50.",
-                param="metadata.max_cost",
-                code="invalid_max_cost",
-            )
+        most = self._limits.max_cost_nano if wishes.max_cost_nano is None else wishes.max_cost_nano
         if most is None or not asked.is_id(input_file_id):
             return most
         file = await self._calls.read(self._catalog.file, caller.tenant_id, input_file_id, self._clock.unix_ms())
@@ -180,7 +206,7 @@ class Batches:
                 400,
                 f"The price of {', '.join(unpriced[:3])}{more} is unknown, so that max_cost cannot be kept. Name its "
                 "price in the configuration (`prices`), or create the batch without max_cost.",
-                param="metadata.max_cost",
+                param=wishes.max_cost_param,
                 code="price_unknown",
             )
         return most
@@ -195,18 +221,23 @@ class Batches:
         return BatchView(batch, tenant, tuple(shares_told(batch, shares)), tuple(jobs))
 
 
-def _priority(metadata: Mapping[str, str] | None) -> Priority:
-    told = (metadata or {}).get("priority")
-    if told is None:
-        return Priority.NORMAL
-    if told not in BY_WORD:
-        raise ApiError(
-            400,
-            f"Invalid 'metadata.priority': '{told}'. Supported values are: 'high', 'normal' and 'low'.",
-            param="metadata.priority",
-            code="invalid_priority",
-        )
-    return BY_WORD[told]
+def _unusable(error: SourceUnusable, *, retried: bool) -> ApiError:
+    """Answers of that batch cannot be kept: by a retry of it, or by one that resumes from it."""
+    param = None if retried else "resume_from"
+    match error.fault:
+        case SourceFault.MISSING:
+            return no_such_batch(error.batch_id) if retried else no_source(error.batch_id)
+        case SourceFault.RUNNING:
+            message, code = "has not ended: wait for its end, or cancel it", "batch_not_final"
+        case SourceFault.FILES_GONE:
+            message, code = "has lost its output or error file: its answers cannot be kept", "results_gone"
+        case _:
+            message, code = "has lost its input file, which says what was asked", "input_gone"
+    return ApiError(409, f"The batch '{error.batch_id}' {message}.", param=param, code=code, headers=NO_RETRY)
+
+
+def no_source(batch_id: str) -> ApiError:
+    return ApiError(404, f"No batch found with id '{batch_id}'.", param="resume_from")
 
 
 def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:

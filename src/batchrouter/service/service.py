@@ -21,6 +21,7 @@ from batchrouter.service.providers import ProviderBook
 from batchrouter.service.quotas import RequestQuotas
 from batchrouter.service.quotes import Quotes
 from batchrouter.service.results import LineResults
+from batchrouter.service.retrying import Retrying
 from batchrouter.service.steering import Steering
 from batchrouter.service.summaries import Summaries
 from batchrouter.service.uploads import Uploads
@@ -59,6 +60,7 @@ class Service:
         self.steering = Steering(catalog, calls, clock, wake, self.batches)
         self.quotes = quotes
         self.results = LineResults(results, calls, blobs, clock)
+        self.retrying = Retrying(results, calls, blobs, clock, self.batches)
         self.summaries = Summaries(results, self.results, calls, blobs, clock)
         self.watching = Watching(results, calls, clock)
         self.following = Following(self.batches, self.results, self.watching, catalog, calls, clock)
