@@ -84,8 +84,12 @@ class Webhooks:
 
     async def change(self, caller: Caller, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
         """`changes`: of `url`, `events`, `description` and `enabled` those that are to be others. Whoever enables an
-        endpoint does away with the reason why it was not; what was not told meanwhile is not told now."""
-        endpoint = await self._changeable(caller, endpoint_id)
+        endpoint does away with the reason why it was not; what was not told meanwhile is not told now. Of a configured
+        one nothing else can be changed than that it is enabled again."""
+        if changes == {"enabled": True}:
+            endpoint = await self.get(caller, endpoint_id)
+        else:
+            endpoint = await self._changeable(caller, endpoint_id)
         if "url" in changes:
             self._checked(changes["url"])
         wanted = replace(endpoint, **changes)

@@ -157,6 +157,7 @@ def check_configured(server: ServerProcess, receiver: Receiver) -> None:
     for method, path in (("DELETE", ""), ("POST", ""), ("POST", "/rotate")):
         status, text = server.fetch(method, f"/v1/webhooks/{made['id']}{path}", {"enabled": False})
         assert (status, json.loads(text)["error"]["code"]) == (409, "webhook_configured")
+    assert server.ask("POST", f"/v1/webhooks/{made['id']}", {"enabled": True}) == made
 
 
 def test_a_private_address_is_refused_in_the_log_unless_it_is_allowed(

@@ -11,7 +11,9 @@ import asyncio
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -181,8 +183,30 @@ def _resolver(rules: AddressRules, lookup: Lookup) -> Any:
 
 
 async def _system_lookup(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(place[0]) for _, _, _, _, place in found))
+    """In a thread of its own, and not in the loop's few: a name whose servers do not answer must hold up no other. The
+    system gives each up by itself, after two or three times as long as an attempt may take."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Sequence[str]] = loop.create_future()
+
+    def tell(found: Sequence[str], error: Exception | None) -> None:
+        if told.cancelled():
+            return
+        if error is None:
+            told.set_result(found)
+        else:
+            told.set_exception(error)
+
+    def look() -> None:
+        found, failed = [], None
+        try:
+            found = [str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, UnicodeError) as error:
+            failed = error
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear
+            loop.call_soon_threadsafe(tell, list(dict.fromkeys(found)), failed)
+
+    threading.Thread(target=look, name="webhook-lookup", daemon=True).start()
+    return await told
 
 
 def _require(rules: AddressRules, text: str) -> None:
