@@ -84,7 +84,7 @@ class InvalidObject(Struct):
 
 class PointObject(Struct):
     """What was settled from `at` on, for the interval's length; intervals without anything are left out. `done` counts
-    all lines, `failed` those that did not succeed."""
+    lines that were tried to their end, `failed` those of them that failed."""
 
     at: float
     done: int

@@ -80,7 +80,8 @@ class Spread:
 
 @dataclass(slots=True)
 class Point:
-    """What was settled within one interval. `done` counts all lines, `failed` those that did not succeed."""
+    """What was settled within one interval. `done` counts lines that were tried to their end, `failed` those of them
+    that failed; what a cancel or the window closed is in no point."""
 
     done: int = 0
     failed: int = 0
@@ -128,8 +129,8 @@ class Summary:
             return
         self.lines += len(columns[_LINE])
         self._note_ends(columns)
-        point = Point(done=len(columns[_LINE]))
-        point.failed = point.done - columns[_OUTCOME].count(Outcome.SUCCEEDED)
+        failed = columns[_OUTCOME].count(Outcome.FAILED)
+        point = Point(columns[_OUTCOME].count(Outcome.SUCCEEDED) + failed, failed)
         self._note_calls(columns, point)
         if at_ms is not None:
             self._note_point(at_ms, point)

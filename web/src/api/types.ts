@@ -162,7 +162,9 @@ export interface Bin {
 }
 
 export interface HistoryPoint {
+  /** The beginning of the interval. */
   at: number;
+  /** All that were tried to their end, the failed ones among them. */
   done: number;
   failed: number;
   input_tokens: number;

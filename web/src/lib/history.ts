@@ -1,6 +1,6 @@
 /** What the charts show: the server's history of a batch, or what this page has seen of it. */
 
-import type { Summary } from "../api/types.ts";
+import type { HistoryPoint, Summary } from "../api/types.ts";
 import type { Eta, Sample } from "./pace.ts";
 
 export interface Point {
@@ -20,17 +20,18 @@ export interface Point {
 export function ofSummary(summary: Summary, now: number | null): Point[] {
   const { interval_s: interval, points } = summary.history;
   let [done, failed] = [0, 0];
-  return points.map((point, index) => {
-    done += point.done;
+  const filled = withGaps(points, interval);
+  return filled.map((point, index) => {
+    done += point.done - point.failed;
     failed += point.failed;
-    const last = index === points.length - 1;
+    const last = index === filled.length - 1;
     const open = last && now !== null && now < point.at + interval;
     const each = (value: number) => (open ? null : value / interval);
     return {
       at: open ? Math.max(now, point.at + interval / 100) : point.at + interval,
       done,
       failed,
-      lines: each(point.done + point.failed),
+      lines: each(point.done),
       input: each(point.input_tokens),
       output: each(point.output_tokens),
       p50: point.latency_p50,
@@ -39,7 +40,20 @@ export function ofSummary(summary: Summary, now: number | null): Point[] {
   });
 }
 
-/** Samples do not tell done from failed apart; rates are those between neighbours. */
+/** Intervals in which nothing ended are not told: there the pace was nothing, at their beginning and at their end. */
+function withGaps(points: readonly HistoryPoint[], interval: number): HistoryPoint[] {
+  const filled: HistoryPoint[] = [];
+  for (const point of points) {
+    const before = filled.at(-1);
+    const blank = { done: 0, failed: 0, input_tokens: 0, output_tokens: 0, latency_p50: null, latency_p95: null };
+    if (before && point.at - before.at > interval * 1.5) filled.push({ ...blank, at: before.at + interval });
+    if (before && point.at - before.at > interval * 2.5) filled.push({ ...blank, at: point.at - interval });
+    filled.push(point);
+  }
+  return filled;
+}
+
+/** The pace is that between neighbours. */
 export function ofSamples(samples: readonly Sample[]): Point[] {
   return samples.slice(1).map((sample, index) => {
     const before = samples[index]!;

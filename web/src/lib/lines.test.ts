@@ -47,7 +47,7 @@ test("requests are turns", () => {
 test("the server's history adds up", () => {
   const point = { input_tokens: 100, output_tokens: 50, latency_p50: 5, latency_p95: 9 };
   const points = [
-    { at: 10, done: 4, failed: 1, ...point },
+    { at: 10, done: 5, failed: 1, ...point },
     { at: 20, done: 6, failed: 0, ...point },
   ];
   const summary = { history: { interval_s: 10, points } } as unknown as Summary;
@@ -55,6 +55,15 @@ test("the server's history adds up", () => {
   assert.deepEqual([last?.at, last?.done, last?.failed, first?.lines, last?.output], [30, 10, 1, 0.5, 5]);
   const open = ofSummary(summary, 22)[1];
   assert.deepEqual([open?.at, open?.done, open?.lines, open?.output], [22, 10, null, null]);
+});
+
+test("where nothing ended there was no pace", () => {
+  const point = { done: 10, failed: 0, input_tokens: 0, output_tokens: 0, latency_p50: 5, latency_p95: 9 };
+  const points = [0, 10, 50].map((at) => ({ at, ...point }));
+  const told = ofSummary({ history: { interval_s: 10, points } } as unknown as Summary, null);
+  assert.deepEqual(told.map(({ at, lines, done }) => [at, lines, done]), [
+    [10, 1, 10], [20, 1, 20], [30, 0, 20], [50, 0, 20], [60, 1, 30],
+  ]);
 });
 
 test("without it, two looks make a point", () => {

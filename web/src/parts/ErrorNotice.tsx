@@ -8,7 +8,7 @@ export function ErrorNotice({ error, again }: { error: unknown; again?: () => vo
   const known = error instanceof ApiError ? error : null;
   return (
     <Notice tone="error">
-      <div>{error instanceof Error ? error.message : String(error)}</div>
+      <div>{wordsOf(error)}</div>
       {known?.requestId && known.status >= 500 && <div className="dim mono">{known.requestId}</div>}
       {again && (
         <Button variant="default" size="compact-xs" mt={6} onClick={again}>
@@ -17,4 +17,9 @@ export function ErrorNotice({ error, again }: { error: unknown; again?: () => vo
       )}
     </Notice>
   );
+}
+
+function wordsOf(error: unknown): string {
+  if (error instanceof ApiError && error.unsupported) return "This server is too old for that.";
+  return error instanceof Error ? error.message : String(error);
 }
