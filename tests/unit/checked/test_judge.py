@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchrouter.domain.checked.bounds import Measure, Unbounded
-from batchrouter.domain.checked.judge import KEPT_MAX, TEXT_MAX, Fault, Judge, Judges, fault_of
+from batchrouter.domain.checked.judge import KEPT_BYTES, KEPT_MAX, TEXT_MAX, Fault, Judge, Judges, fault_of
 
 VERDICT = {
     "type": "object",
@@ -172,8 +172,8 @@ def test_judges_are_kept_by_their_schema() -> None:
     judges = Judges()
     endpoint = "/v1/chat/completions"
 
-    def body(number: int) -> bytes:
-        format = {"type": "json_schema", "json_schema": {"schema": {"const": number}}}
+    def body(number: int, title: str = "") -> bytes:
+        format = {"type": "json_schema", "json_schema": {"schema": {"const": number, "title": title}}}
         return json.dumps({"response_format": format}).encode()
 
     first = judges.of(endpoint, body(0))
@@ -184,6 +184,10 @@ def test_judges_are_kept_by_their_schema() -> None:
     judges.of(endpoint, body(KEPT_MAX))
     assert judges.of(endpoint, body(0)) is first
     assert len(judges._known) == KEPT_MAX
+    for number in range(20):
+        judges.of(endpoint, body(number, "x" * 100_000))
+    assert sum(size for _, size in judges._known.values()) == judges._bytes <= KEPT_BYTES
+    assert len(judges._known) == 10
     assert judges.of(endpoint, b'{"response_format":{"type":"text"}}') is None
 
 

@@ -66,8 +66,10 @@ class Measure:
         while waiting:
             self._read(waiting.pop(), waiting)
         self._order = self._sorted()
-        self._asked: list[list[tuple[int, int]]] = []
-        """By depth, then by node: parts, and sizes of patterns."""
+        self._asked: list[tuple[int, int]] = []
+        """Of the root, by depth: parts, and sizes of patterns."""
+        self._last: list[tuple[int, int]] | None = None
+        """The same of every node, at the last depth that was reckoned."""
 
     def worst(self, depth: int) -> tuple[int, int]:
         """For one value at most `depth` deep: the most that is asked of any place, and the most of patterns."""
@@ -82,11 +84,12 @@ class Measure:
     def _upto(self, depth: int) -> list[tuple[int, int]]:
         """The root's, at each depth."""
         while len(self._asked) <= depth:
-            self._asked.append(self._at(len(self._asked)))
-        return [nodes[0] for nodes in self._asked[: depth + 1]]
+            self._last = self._following(self._last)
+            self._asked.append(self._last[0])
+        return self._asked[: depth + 1]
 
-    def _at(self, depth: int) -> list[tuple[int, int]]:
-        above = self._asked[depth - 1] if depth else None
+    def _following(self, above: list[tuple[int, int]] | None) -> list[tuple[int, int]]:
+        """Of every node at the next depth, given those one level further up; None: at depth 0."""
         made: list[tuple[int, int]] = [(0, 0)] * len(self._nodes)
         for number in self._order:
             node = self._nodes[number]

@@ -26,7 +26,7 @@ PATTERN_WORK_MAX = 1_500_000
 PATTERN_BYTES_MAX = 256 * 1024
 SHALLOW = 16
 """Brackets of an answer whose depth need not be looked at."""
-KEPT_MAX = 256
+KEPT_MAX, KEPT_BYTES = 256, 1024 * 1024
 MESSAGE_MAX, PATH_MAX = 300, 300
 _decode = msgspec.json.Decoder().decode
 
@@ -97,10 +97,11 @@ class Judge:
 
 
 class Judges:
-    """One worker's: a judge for each schema, the last `KEPT_MAX` that were used."""
+    """One lane's: a judge for each schema, the last that were used: `KEPT_MAX` of them, or `KEPT_BYTES` of schemas."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Judge] = {}
+        self._known: dict[bytes, tuple[Judge, int]] = {}
+        self._bytes = 0
 
     def of(self, endpoint: str, body: bytes) -> Judge | None:
         """For the answer to a line's body; None where it asks for no form."""
@@ -108,13 +109,14 @@ class Judges:
         if schema is None:
             return None
         key = xxh3_128_digest(schema)
-        judge = self._known.pop(key, None)
-        if judge is None:
-            judge = Judge(schema)
-            if len(self._known) >= KEPT_MAX:
-                self._known.pop(next(iter(self._known)))
-        self._known[key] = judge
-        return judge
+        known = self._known.pop(key, None)
+        if known is None:
+            known = Judge(schema), len(schema)
+            self._bytes += len(schema)
+            while self._known and (len(self._known) >= KEPT_MAX or self._bytes > KEPT_BYTES):
+                self._bytes -= self._known.pop(next(iter(self._known)))[1]
+        self._known[key] = known
+        return known[0]
 
 
 def fault_of(judge: Judge, endpoint: str, body: bytes) -> Fault | None:
