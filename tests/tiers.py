@@ -35,6 +35,7 @@ def tiers() -> list[Tier]:
         Tier("conformance", ("conformance", "integration", "migration"), 240),
         Tier("acceptance", ("acceptance",), 250),
         Tier("terminal", ("terminal",), 60),
+        Tier("browser", ("browser",), 90),
         Tier("crash", ("crash",), 150),
         Tier("chaos", ("chaos",), 120),
     ]

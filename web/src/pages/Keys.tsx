@@ -43,7 +43,7 @@ export function Keys() {
       {data === undefined ? (
         error == null && <Skeleton height={240} />
       ) : (
-        <div className={`panel ${classes.wide}`}>
+        <div className={`panel ${classes.wide}`} role="region" aria-label="Keys" tabIndex={0}>
           <table className={classes.table}>
             <thead>
               <tr>
@@ -60,6 +60,9 @@ export function Keys() {
               ))}
             </tbody>
           </table>
+          {data.data.length === 0 && (
+            <p className={`dim ${classes.none}`}>None is kept here. Keys from the environment and the folder's token are not listed.</p>
+          )}
         </div>
       )}
       {making && <NewKeyDialog tenant={tenant ?? ""} onClose={() => setMaking(false)} />}

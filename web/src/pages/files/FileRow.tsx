@@ -28,7 +28,11 @@ export function FileRow({ file, now, onDelete }: { file: FileObject; now: number
         {saving.error && saving.error.name !== "AbortError" && <div role="alert">{saving.error.message}</div>}
       </div>
       <div role="cell" className="num">
-        {count(file.num_rows)} <span className={classes.unit}>lines</span>
+        {file.num_rows != null && (
+          <>
+            {count(file.num_rows)} <span className={classes.unit}>lines</span>
+          </>
+        )}
       </div>
       <div role="cell" className="num">
         {bytes(file.bytes)}

@@ -31,7 +31,7 @@ export function EstimatePanel({ file }: { file: FileObject }) {
 function Lanes({ estimate }: { estimate: Estimate }) {
   if (estimate.lanes.length === 0) return <p className="dim">No line of this file can run.</p>;
   return (
-    <div className={classes.wide}>
+    <div className={classes.wide} role="region" aria-label="Estimate of each model" tabIndex={0}>
       <table className={classes.table}>
         <thead>
           <tr>

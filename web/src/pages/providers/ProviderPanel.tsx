@@ -39,7 +39,7 @@ function Badge({ tone, words }: { tone: string; words: string }) {
 
 function Lanes({ lanes, now }: { lanes: ProviderLane[]; now: number }) {
   return (
-    <div className={classes.wide}>
+    <div className={classes.wide} role="region" aria-label="Models" tabIndex={0}>
       <table className={classes.table}>
         <thead>
           <tr>
