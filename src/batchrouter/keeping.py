@@ -172,9 +172,10 @@ async def followers(
 
 
 async def records_of(source: Input, lines: Sequence[int]) -> list[IndexRecord]:
-    """The records of these lines, which ascend and are not far apart."""
-    records = await source.records(lines[0], lines[-1] - lines[0] + 1)
-    return [records[line - lines[0]] for line in lines]
+    """The records of these lines, which are not far apart."""
+    first = min(lines)
+    records = await source.records(first, max(lines) - first + 1)
+    return [records[line - first] for line in lines]
 
 
 def _places(ours: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:

@@ -89,7 +89,8 @@ class Copier:
         """Give these lines those ends, which are lines of batch `of`. `names` has the lines' own ids; None: they are
         the answers'."""
         prefix = id_prefix(duty.batch_id)
-        for group in _groups(sorted(pairs)):
+        # In the order in which the answers lie: lines of a file may stand in another order than their sources did.
+        for group in _groups(sorted(pairs, key=_place_of)):
             texts = await self._reuse.texts(of, [answer for _, answer in group])
             ids: Sequence[bytes | None] = [None] * len(group)
             if names is not None:
@@ -117,6 +118,10 @@ class Copier:
         ):
             ranges += page
         return _Homes(ranges)
+
+
+def _place_of(pair: tuple[int, Answer]) -> tuple[int, int]:
+    return pair[1].record.line, pair[0]
 
 
 class _Homes:
