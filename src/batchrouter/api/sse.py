@@ -15,7 +15,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def wants_events(request: Request) -> bool:
-    return EVENTS in request.headers.get("accept", "")
+    return request.method != "HEAD" and EVENTS in request.headers.get("accept", "")
 
 
 def frame(event: str, data: bytes, id: str | None = None) -> bytes:

@@ -21,7 +21,8 @@ def wait_of(request: Request) -> int:
     """Seconds: of `?wait=`, else of `Prefer: wait=` (RFC 7240), which is a wish and so is cut instead of refused."""
     value = request.query_params.get("wait")
     if value:
-        return asked.within(asked.digits(value, "wait"), 0, WAIT_MAX_S, "wait")
+        told_s = asked.within(asked.digits(value, "wait"), 0, WAIT_MAX_S, "wait")
+        return 0 if request.method == "HEAD" else told_s
     told = _PREFER.search(request.headers.get("prefer", ""))
     return 0 if told is None else min(int(told[1]), WAIT_MAX_S)
 

@@ -275,6 +275,13 @@ def test_events_are_listed_waited_for_and_streamed(reader: Reader, rig: Rig) -> 
     assert [frame["event"] for frame in after] == ["event", "batch", "end"]
 
 
+def test_nobody_waits_for_a_head(reader: Reader) -> None:
+    headers = {"Authorization": f"Bearer {reader.client.api_key}", "Accept": "text/event-stream"}
+    for path in ("", "/results", "/events"):
+        url = f"{reader.rig.url}/v1/batches/{reader.id}{path}?wait=60"
+        assert requests.head(url, headers=headers, timeout=20).status_code == 200
+
+
 def test_a_client_that_is_gone_waits_no_more(reader: Reader, rig: Rig) -> None:
     """Neither a long poll nor a stream."""
     host, port = "127.0.0.1", rig.port
