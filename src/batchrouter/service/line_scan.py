@@ -128,7 +128,8 @@ class Scan:
             count = min(2 * count, MOST_RANGES)
 
     async def _of_ranges(self, batch_id: str, homes: list[RangeView], line: int, wanted: LineFilter) -> list[Found]:
-        """Lines from `line` on, in their order."""
+        """Lines from `line` on, in their order. The ranges were read at one moment: a line is in one of the segments that
+        they name exactly if its bit is set."""
         found: list[Found] = []
         if wanted.wants_unfinished:
             for home in homes:
@@ -144,16 +145,10 @@ class Scan:
                 for number, fields in enumerate(RECORD.iter_unpack(packed)):
                     if first <= fields[0] < end and view.admitted >> number & 1:
                         record = Record._make(fields)
-                        # One that was settled after its range was read is told by its bit as unfinished.
-                        if wanted.may_take(record) and _done(homes, record):
+                        if wanted.may_take(record):
                             found.append(Found(record.line, record, view, Cursor("input", record.line + 1)))
         found.sort(key=_line_of)
         return found
-
-
-def _done(homes: list[RangeView], record: Record) -> bool:
-    home = homes[record.range_no - homes[0].range_no]
-    return bool(home.done >> (record.line - home.first_line) & 1)
 
 
 def _line_of(found: Found) -> int:
