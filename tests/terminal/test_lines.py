@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from batchrouter.simulator.process import SimulatorProcess
 from tests.acceptance.cli.rig import Shell
 from tests.serving import ServerProcess
 from tests.terminal.conftest import Lines, ids
@@ -62,7 +63,7 @@ def test_ctrl_c_ends_a_tail_and_nothing_else(desk: Desk, shell: Shell, slow: str
     typed.until("zeile-ü-18 .*")
     typed.press(CTRL_C)
     assert typed.end() == 130
-    assert f"The batch goes on; `batchrouter tail -f {slow}` looks again." in typed.text
+    assert f"Nothing changes for the batch; `batchrouter tail -f {slow}` looks again." in typed.text
     again = desk("tail", "-f", "-n", "1", slow)
     again.until("zeile-ü-")
     shell.inside("cancel", slow)
@@ -199,38 +200,67 @@ def test_batches_are_paused_resumed_and_cancelled_and_repeats_are_harmless(
     assert (again.code, again.json["ok"]) == (0, True)
 
 
+def test_failed_lines_are_retried_and_the_new_batch_has_every_line(
+    desk: Desk, shell: Shell, over: str, simulator: SimulatorProcess
+) -> None:
+    """Only they are sent; the same again finds the batch that was made; nothing to do is told."""
+    sent = len(simulator.log())
+    typed = desk("retry", over, "--set", "max_tokens=77", "-o", "out.jsonl")
+    assert typed.end() == 1  # they fail again
+    made = re.search(r"batch_[0-9a-f]{32}", typed.text)
+    assert made is not None
+    assert made[0] != over
+    assert len(simulator.log()) - sent == 4
+    assert f"{made[0]} completed 20/20, 4 failed" in typed.text
+    assert ids(shell.path("out.jsonl")) == [f"zeile-ü-{number}" for number in range(20) if number % 5]
+    again = shell.inside("retry", over, "--set", "max_tokens=77")
+    assert again.out.strip() == made[0]
+    assert shell.inside("retry", over, "--set", "max_tokens=77", "--again").out.strip() != made[0]
+    chosen = shell.inside("retry", over, "--where", "custom_id=zeile-ü-3", "--wait", "--json").json
+    assert (chosen["completed"], chosen["failed"]) == (16, 4)
+    assert len(simulator.log()) - sent == 9
+    assert shell.inside("show", chosen["id"], "--json").json["batch"]["batchrouter"]["retry_of"] == over
+    none = shell.inside("retry", over, "--where", "finish_reason=length")
+    assert none.code == 2
+    assert "nothing to retry" in none.err
+
+
+def test_a_batch_that_is_not_over_is_not_retried(shell: Shell, slow: str) -> None:
+    """The server's words."""
+    refused = shell.inside("retry", slow, "--json")
+    assert (refused.code, refused.json["ok"]) == (2, False)
+
+
 # --- completion -----------------------------------------------------------------------------------------------------
 
 
-def completed(words: str, env: dict[str, str], folder: Path) -> list[str]:
-    """What bash offers after `words`, with the completion that the command shows for it."""
-    script = f"""
-        batchrouter() {{ "$PYTHON" -m batchrouter.cli "$@"; }}; export -f batchrouter
-        mkdir -p bin; printf '#!/bin/sh\\nexec "%s" -m batchrouter.cli "$@"\\n' "$PYTHON" > bin/batchrouter
-        chmod +x bin/batchrouter; unset -f batchrouter; PATH="$PWD/bin:$PATH"
-        source <(batchrouter --show-completion bash)
-        COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+COMPLETING = """
+    mkdir bin; printf '#!/bin/sh\\nexec "%s" -m batchrouter.cli "$@"\\n' "$PYTHON" > bin/batchrouter
+    chmod +x bin/batchrouter; PATH="$PWD/bin:$PATH"
+    source <(batchrouter --show-completion bash)
+    complete -p batchrouter > /dev/null
+    offered() {
+        COMP_WORDS=("$@"); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
         _batchrouter_completion batchrouter
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=40
-    )
-    assert done.stderr == ""
-    return done.stdout.split()
+        echo ${COMPREPLY[@]}
+    }
+    offered batchrouter su
+    offered batchrouter show batch_
+    offered batchrouter pause batch_
+    BATCHROUTER_URL=http://127.0.0.1:9 offered batchrouter show batch_
+    echo end
+"""
 
 
 def test_bash_completes_commands_and_ids(desk: Desk, env: dict[str, str], over: str, slow: str) -> None:
     """Ids of batches that the command is for; nothing, and no word, where there is no server."""
-    import sys
-
     env = {**env, "PYTHON": sys.executable, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    assert "submit" in completed("batchrouter su", env, desk.folder)
-    shown = completed("batchrouter show batch_", env, desk.folder)
-    assert over in shown
-    assert slow in shown
-    pausable = completed("batchrouter pause batch_", env, desk.folder)
+    done = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETING], cwd=desk.folder, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    commands, shown, pausable, nowhere, end = (line.split() for line in done.stdout.splitlines())
+    assert (commands, nowhere, end) == (["submit"], [], ["end"])
+    assert {over, slow} <= set(shown)
     assert slow in pausable
     assert over not in pausable
-    away = {**env, "BATCHROUTER_URL": "http://127.0.0.1:9"}
-    assert completed("batchrouter show batch_", away, desk.folder) == []

@@ -49,6 +49,25 @@ def test_the_same_again_finds_its_batch_and_anything_else_makes_a_new_one(shell:
     assert again["id"] == others[3]["id"]
 
 
+def test_wishes_go_with_it_and_answers_are_reused(shell: Shell, lines: Lines, simulator: SimulatorProcess) -> None:
+    """Priority, mode, identical lines once, answers of another batch, a limit of cost that could not be kept."""
+    lines(4)
+    wishes = ("--priority", "high", "--mode", "realtime", "--dedupe", "--window", "24h", "--metadata", "a=b=c")
+    first = shell.inside("submit", "in.jsonl", *wishes, "--json")
+    assert first.code == 0, first.err
+    told = first.json["batch"]
+    assert (told["batchrouter"]["priority"], told["batchrouter"]["dedupe"]) == ("high", True)
+    assert told["metadata"]["a"] == "b=c"
+    assert shell.inside("wait", "last").code == 0
+    sent = len(simulator.log())
+    second = shell.inside("submit", "in.jsonl", "--resume-from", first.json["id"][:20], "--wait")
+    assert second.code == 0, second.err
+    assert len(simulator.log()) == sent
+    refused = shell.inside("submit", "in.jsonl", "--max-cost", "1")
+    assert refused.code == 2
+    assert "max_cost cannot be kept" in refused.err
+
+
 def test_what_was_cancelled_is_submitted_anew(shell: Shell, lines: Lines) -> None:
     """A person has changed their mind once more; after that it is found again."""
     lines(2, slowly=2)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchrouter.adapters.clock import RealChance, RealClock
 from batchrouter.adapters.folder import ServerNote, read_server
-from batchrouter.adapters.scratch import FolderScratch
+
+if TYPE_CHECKING:
+    from batchrouter.adapters.scratch import FolderScratch
 
 __all__ = ["ServerNote", "new_key", "now_s", "read_server", "scratch_in"]
 
@@ -23,4 +26,6 @@ def new_key() -> str:
 
 def scratch_in(folder: Path) -> FolderScratch:
     """Room for comparing the ids of a long input; close it."""
+    from batchrouter.adapters.scratch import FolderScratch  # with all that keeps bytes: only who reads an input needs it
+
     return FolderScratch(folder)

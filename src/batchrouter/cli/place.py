@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchrouter.bootstrap.local import read_server
-from batchrouter.cli.settings import data_folder, load_config
-from batchrouter.config import DATA_FOLDER, Config
 from batchrouter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchrouter.config import Config
 
 URL_VARIABLE = "BATCHROUTER_URL"
 KEY_VARIABLE = "BATCHROUTER_API_KEY"
@@ -48,6 +50,9 @@ def find_place(options: ServerOptions) -> Place:
         url, url_from = os.environ.get(URL_VARIABLE) or None, URL_VARIABLE
     if url is not None and key is not None:
         return Place(url=url, key=key, url_from=url_from, key_from=key_from, tenant=options.tenant)
+    from batchrouter.cli.settings import data_folder  # with all of the configuration, which is not needed above
+    from batchrouter.config import DATA_FOLDER, Config
+
     config = _config(options, needed=url is None)
     folder = data_folder(options.data, config) if config is not None else options.data or Path(DATA_FOLDER)
     note = read_server(folder)
@@ -73,6 +78,8 @@ def find_place(options: ServerOptions) -> Place:
 def _config(options: ServerOptions, *, needed: bool) -> Config | None:
     """A configuration that only a server could use (a key of a provider is not set here) must not keep a client from
     its server, unless it was named."""
+    from batchrouter.cli.settings import load_config
+
     try:
         return load_config(options.config)
     except ConfigError:

@@ -46,6 +46,8 @@ class Submission:
             batch = msgspec.convert(raw, BatchTold)
             if (batch.metadata or {}).get(MARK) != self.mark or now_s() - batch.created_at > MARKED_S:
                 continue  # an older server leaves the filter aside
+            if batch.batchrouter.retry_of is not None:
+                continue  # it has the metadata of the one that it retries
             if self._given or batch.status not in OVER_FOR_NOTHING:
                 return batch
             self._ended = self._ended or batch.id

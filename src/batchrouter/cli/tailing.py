@@ -54,10 +54,7 @@ def tail(options: TailOptions) -> int:
     try:
         _tail(server, batch_id, options)
     except KeyboardInterrupt:
-        if server.batch(batch_id).final:
-            say("Interrupted.")
-        else:
-            say(f"Interrupted. The batch goes on; `batchrouter tail -f {batch_id}` looks again.")
+        say(f"Interrupted. Nothing changes for the batch; `batchrouter tail -f {batch_id}` looks again.")
         return INTERRUPTED
     return OK
 

@@ -131,9 +131,9 @@ class Watched:
 
     def watch(self, timeout_s: float | None = None) -> None:
         """Until all are over or the time is up. Raises `KeyboardInterrupt` after what was drawn is gone."""
-        self.batches = [self._server.batch(batch_id) for batch_id in self._ids]
         poll_s = POLL_FIRST_S
         try:
+            self.batches = [self._server.batch(batch_id) for batch_id in self._ids]
             with self._view() as view:
                 self._server.client.note = view.note
                 while True:
