@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from batchrouter.domain.lane_health import LANE, LaneState
 from batchrouter.domain.lifecycle import BATCH, JOB, UPLOAD, BatchState, JobState, UploadState
+from batchrouter.domain.webhook import DELIVERY, DeliveryState
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
@@ -41,6 +42,7 @@ DIAGRAMS = {
     "upload": draw(UPLOAD, UploadState.PENDING),
     "lane": draw(LANE, LaneState.OPEN),
     "job": draw(JOB, JobState.INTENDED),
+    "delivery": draw(DELIVERY, DeliveryState.WAITING),
 }
 
 

@@ -21,6 +21,7 @@ from batchrouter.bootstrap.doctor import Finding, Grade, examine, machine
 from batchrouter.bootstrap.doctor import storage as doctor_storage
 from batchrouter.cli.doctor import DoctorOptions, doctor
 from batchrouter.domain.shard import LaneKey, SegmentDraft
+from batchrouter.domain.webhook import EVENTS, Endpoint
 from batchrouter.simulator.process import SimulatorProcess, running_simulator
 from tests.postgres import drop_database, empty_database, fresh_database, the_server
 from tests.s3 import BUCKET, S3Server, options_of, s3
@@ -123,6 +124,21 @@ def test_a_lane_that_waits_for_a_person_and_a_batch_that_nobody_works_on_are_tol
     assert found["workers"].grade is Grade.WARNING
     assert found["workers"].says == "0 run; 1 batches are under way, 3 lines wait"
     assert found["lane sim/m"].says == "paused with 3 lines waiting: no credit"
+
+
+def test_a_webhook_that_its_receiver_had_disabled_is_told(tmp_path: Path) -> None:
+    """One that a person disabled is not."""
+    store = SqlStore.open_sqlite(tmp_path, sync=False)
+    for name, reason in (("we_1", "410"), ("we_2", None)):
+        made = Endpoint(
+            id=name, tenant_id="t", url="", events=EVENTS, description="", secret="", created_ms=0, enabled=False,
+            disabled_reason=reason,
+        )  # fmt: skip
+        assert store.webhooks.add_endpoint(made, 2)
+    store.close()
+    found = look(config_for("http://127.0.0.1:9/v1"), tmp_path)["webhooks"]
+    assert found.grade is Grade.WARNING
+    assert found.says == "0 endpoints fail, 1 are disabled by their receivers, 0 wait"
 
 
 def test_a_folder_that_was_moved_is_a_fault(tmp_path: Path) -> None:

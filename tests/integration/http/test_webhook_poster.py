@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from batchrouter.adapters.clock import RealClock
 from batchrouter.adapters.http.webhook_poster import REPLY_BYTES, WebhookPoster
-from batchrouter.domain.address_rules import AddressRules, networks_of
+from batchrouter.domain.address_rules import Address, AddressRules, networks_of
 from batchrouter.domain.webhook import Answer
 from batchrouter.domain.webhook_url import UrlRules
 from tests.integration.http.conftest import Certificate, Play
@@ -338,6 +338,31 @@ def test_of_several_addresses_only_those_that_may_be_asked_are(play: Play) -> No
                     answer = await poster.post(f"http://many.example:{allowed.port}/", HEADERS, BODY)
                     assert answer.status == 200
             assert (allowed.visits, secret.visits) == (2, 0)
+
+    play(scene)
+
+
+class Forgetful(AddressRules):
+    """Finds nothing wrong with an address the first time it is asked."""
+
+    asked: ClassVar[list[Address]] = []
+
+    def why_not(self, address: Address) -> str | None:
+        self.asked.append(address)
+        return None if len(self.asked) == 1 else super().why_not(address)
+
+
+def test_the_socket_is_the_last_place_where_an_address_is_looked_at(play: Play) -> None:
+    """Whatever was overlooked before: nothing is connected to unchecked."""
+
+    async def scene() -> None:
+        lookup, _ = names(["127.0.0.1"])
+        Forgetful.asked.clear()
+        async with Receiver(answers("200 OK")) as receiver:
+            async with posting(UrlRules(Forgetful(), allow_http=True), lookup=lookup) as poster:
+                answer = await poster.post(f"http://overlooked.example:{receiver.port}/", HEADERS, BODY)
+            assert "127.0.0.1 is an address that is loopback" in str(answer.error)
+            assert receiver.visits == 0
 
     play(scene)
 

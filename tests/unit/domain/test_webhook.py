@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from batchrouter.domain.batch import Event
 from batchrouter.domain.webhook import (
     DELIVERY,
+    EVENTS,
     JITTER,
     TOLD_ATTEMPTS,
     USUAL_EVENTS,
@@ -50,6 +51,12 @@ def test_a_delivery_moves_by_its_table_alone(state: DeliveryState, event: Delive
     else:
         with pytest.raises(IllegalTransition, match=f"{state}.*{event}"):
             delivery_step(state, event)
+
+
+def test_the_usual_events_are_openais_four() -> None:
+    """A batch's beginning is told only where it is asked for."""
+    assert set(USUAL_EVENTS) == {"batch.completed", "batch.failed", "batch.expired", "batch.cancelled"}
+    assert set(EVENTS) - set(USUAL_EVENTS) == {"batch.in_progress"}
 
 
 def test_the_signature_is_that_of_the_test_vector() -> None:
