@@ -1,4 +1,4 @@
-import { type MouseEvent, type ReactNode, useEffect, useRef } from "react";
+import { type MouseEvent, type ReactNode, useRef } from "react";
 import { AccountMenu } from "./AccountMenu.tsx";
 import { Brand } from "./Brand.tsx";
 import { Navigation } from "./Navigation.tsx";
@@ -6,6 +6,7 @@ import { NewBatchLink } from "./NewBatchLink.tsx";
 import classes from "./Shell.module.css";
 import { TenantSwitch } from "./TenantSwitch.tsx";
 import { ThemeSwitch } from "./ThemeSwitch.tsx";
+import { useArrival } from "./useArrival.ts";
 import { useRoute } from "./useRoute.ts";
 
 /** What stands around every page: on a phone the navigation is at the bottom, within reach of a thumb. */
@@ -36,18 +37,4 @@ export function Shell({ children }: { children: ReactNode }) {
       </main>
     </>
   );
-}
-
-/** Readers and keyboards begin where the new page does; going back keeps the place that the browser remembers. */
-function useArrival(path: string, main: React.RefObject<HTMLElement | null>) {
-  const former = useRef(path);
-  useEffect(() => {
-    if (former.current === path) return;
-    former.current = path;
-    main.current?.focus({ preventScroll: true });
-    const state = history.state as { seen?: boolean } | null;
-    if (state?.seen) return;
-    history.replaceState({ ...state, seen: true }, "");
-    window.scrollTo(0, 0);
-  }, [path, main]);
 }
