@@ -1,7 +1,7 @@
 """Links that lead out of `docs/`: a checkout has what they name, a site has not.
 
 The README becomes the site's first page, a file becomes a download, and what else there is (folders, pages for those
-who work on the code) is named and not linked.
+who work on the code) is named and not linked. Where the words of a link are a file's name the site has its title.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def inside(text: str, docs: Path, page: str) -> str:
             return match[0]
         target = Path(os.path.normpath(folder / link.partition("#")[0]))
         if target.is_relative_to(docs):
-            return match[0]
+            return f"[]({link})" if words.endswith(".md") else match[0]  # empty: the title of what is linked
         if target == docs.parent / "README.md":
             return f"[{words}]({os.path.relpath(docs / 'index.md', folder)})"
         return match[0] if target.is_file() and target.suffix != ".md" else words

@@ -12,10 +12,12 @@ for (const block of navigator.clipboard ? document.querySelectorAll("div.highlig
   block.append(button);
 }
 
-// On a phone a row of a wide table is a block (site.css), in which each cell says which column it is of.
+// On a phone a row of a table that does not fit is a block (site.css), in which each cell says which column it is of.
 for (const table of document.querySelectorAll("table.docutils")) {
   const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
-  if (heads.length < 4) continue;
+  const longest = Math.max(...[...table.tBodies[0].rows].map((row) => row.cells[0].textContent.length));
+  if (longest < 40) table.classList.add("short");
+  if (heads.length < 4 && longest < 24) continue;
   table.classList.add("wide");
   for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, at) => (cell.dataset.head = heads[at]));
 }

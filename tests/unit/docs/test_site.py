@@ -46,6 +46,7 @@ def test_a_lifecycle_that_goes_round_is_not_drawn() -> None:
     ("page", "link", "becomes"),
     [
         ("api", "[errors](errors.md#codes)", "[errors](errors.md#codes)"),
+        ("api", "[errors.md](errors.md)", "[](errors.md)"),
         ("api", "[read](../README.md#licence)", "[read](index.md)"),
         ("guides/vllm", "[read](../../README.md)", "[read](../index.md)"),
         ("api", "[rows](../src/batchrouter/errors.py)", "[rows](../src/batchrouter/errors.py)"),
