@@ -16,6 +16,8 @@ myst_fence_as_directive = ["mermaid"]
 # Replies in the examples are shortened with "…", and no lexer of JSON takes that.
 suppress_warnings = ["misc.highlighting_failure"]
 
+smartquotes = False  # two hyphens are those of an option
+
 html_theme = "furo"
 html_title = "BatchRouter"
 html_static_path: list[str] = []

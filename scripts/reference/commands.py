@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -31,7 +32,10 @@ def commands() -> dict[str, TyperCommand]:
 def overview() -> str:
     """The table of commands; each leads to its options."""
     rows = [
-        [f"[`batchrouter {name}`](reference/cli.md#batchrouter-{name.replace(' ', '-')})", escaped(command.help or "")]
+        [
+            f"[`batchrouter {name}`](reference/cli.md#batchrouter-{name.replace(' ', '-')})",
+            _words(command).split("\n\n")[0],
+        ]
         for name, command in commands().items()
     ]
     return table(("command", "what it does"), rows)
@@ -57,7 +61,7 @@ def _section(name: str, command: TyperCommand) -> str:
     words += [f"{each.opts[0]} {_metavar(each)}" for each in options if each.required]
     own = [each for each in options if each.opts[0] not in FOR_ALL]
     usage = " ".join(["batchrouter", name, *words, *(["[OPTIONS]"] if own else [])])
-    parts = [f"## `batchrouter {name}`", escaped(command.help or ""), f"```text\n{usage}\n```"]
+    parts = [f"## `batchrouter {name}`", _words(command), f"```text\n{usage}\n```"]
     rows = [[f"`{_argument(each)}`", "", "", escaped(each.help or "")] for each in arguments if each.help]
     rows += [_row(each) for each in own]
     if rows:
@@ -65,6 +69,12 @@ def _section(name: str, command: TyperCommand) -> str:
     if command.epilog:
         parts.append(" ".join(command.epilog.split()))
     return "\n\n".join(parts)
+
+
+def _words(command: TyperCommand) -> str:
+    """Its help, paragraph by paragraph; a command at the end of one is code."""
+    paragraphs = [escaped(each) for each in (command.help or "").split("\n\n")]
+    return "\n\n".join(re.sub(r": (batchrouter .+)$", r": `\1`", each) for each in paragraphs)
 
 
 def _argument(each: TyperArgument) -> str:
