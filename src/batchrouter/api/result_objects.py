@@ -82,7 +82,7 @@ def line_object(line: Line, *, requests: bool) -> LineObject:
         provider=None if line.lane is None else line.lane.provider,
         model=None if line.lane is None else line.lane.model,
         mode=None if line.lane is None else line.lane.mode.value,
-        result=None if line.result is None else Raw(line.result[:-1]),
+        result=None if line.result is None else Raw(memoryview(line.result)[:-1]),
         request=UNSET if not requests else None if line.request is None else Raw(one_line(line.request)),
     )
 

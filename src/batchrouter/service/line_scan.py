@@ -128,8 +128,8 @@ class Scan:
             count = min(2 * count, MOST_RANGES)
 
     async def _of_ranges(self, batch_id: str, homes: list[RangeView], line: int, wanted: LineFilter) -> list[Found]:
-        """Lines from `line` on, in their order. The ranges were read at one moment: a line is in one of the segments that
-        they name exactly if its bit is set."""
+        """Lines from `line` on, in their order. The ranges were read at one moment: a line is in one of the segments
+        that they name exactly if its bit is set."""
         found: list[Found] = []
         if wanted.wants_unfinished:
             for home in homes:

@@ -246,15 +246,16 @@ def test_a_page_is_bounded_in_bytes_and_a_longer_line_passes_alone(
     assert all(len(page) <= 4 for page in pages)
 
 
+@pytest.mark.parametrize("query", [{"custom_id": "d-4"}, {"outcome": "failed"}], ids=["by bytes", "by records"])
 def test_looking_is_bounded_in_time_and_goes_on_where_it_stopped(
-    live: MakeLife, monkeypatch: pytest.MonkeyPatch
+    live: MakeLife, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
 ) -> None:
     """A page may be empty; `next` always moves on."""
     monkeypatch.setattr(line_scan, "FIRST_SEGMENTS", 1)
     monkeypatch.setattr(line_scan, "MOST_SEGMENTS", 1)
     life = live(6)
     for line in range(6):
-        life.settle([(line, OK, 1)])
+        life.settle([(line, BAD if line == 4 else OK, 1)])
     real = life.clock.mono_s
 
     def slow() -> float:
@@ -264,7 +265,7 @@ def test_looking_is_bounded_in_time_and_goes_on_where_it_stopped(
     monkeypatch.setattr(life.clock, "mono_s", slow)
     sizes, after, found = [], None, []
     while True:
-        page = life.page(after, custom_id="d-4")
+        page = life.page(after, **query)
         sizes.append(len(page.lines))
         found += [line.line for line in page.lines]
         assert str(page.next) != after
