@@ -26,6 +26,6 @@ def new_key() -> str:
 
 def scratch_in(folder: Path) -> FolderScratch:
     """Room for comparing the ids of a long input; close it."""
-    from batchrouter.adapters.scratch import FolderScratch  # with all that keeps bytes: only who reads an input needs it
+    from batchrouter.adapters.scratch import FolderScratch  # it comes with all that keeps bytes
 
     return FolderScratch(folder)

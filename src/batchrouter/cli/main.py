@@ -25,7 +25,6 @@ from batchrouter.cli.options import (
     Data,
     Delimiter,
     Endpoint,
-    ExitWithStdin,
     IdColumn,
     Json,
     LogFormat,
@@ -40,6 +39,7 @@ from batchrouter.cli.options import (
     System,
     TableForm,
 )
+from batchrouter.cli.server_commands import servers_app
 from batchrouter.cli.submit_commands import submit_app
 from batchrouter.cli.webhook_commands import webhooks_app
 from batchrouter.errors import ApiError, BatchRouterError, InputError, TransportError
@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(servers_app)
 app.add_typer(submit_app)
 app.add_typer(batches_app)
 app.add_typer(db_app, name="db")
@@ -98,82 +99,6 @@ def _fail(sentence: str, code: str | None = None, exit_code: int = words.REFUSED
     if "--json" in sys.argv:
         words.emit({"ok": False, "exit_code": exit_code, "error": {"message": sentence, "code": code}})
     sys.exit(exit_code)
-
-
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Default: server.host, 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: server.port, 8000; 0 takes a free one.")] = None,
-    data: Data = None,
-    config: Config = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
-    log_format: LogFormat = None,
-    json: Json = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, max=256, metavar="N", help="On PostgreSQL: this many in processes of their own."),
-    ] = None,
-    exit_with_stdin: ExitWithStdin = False,
-) -> None:
-    """Run the server until Ctrl-C or SIGTERM; a second one skips the wait for calls under way."""
-    from batchrouter.cli.serve import ServeOptions, serve
-
-    log_to_stderr(log_level, log_format)
-    raise typer.Exit(
-        serve(
-            ServeOptions(
-                host=host,
-                port=port,
-                data=data,
-                config=config,
-                exit_with_stdin=exit_with_stdin,
-                json=json,
-                workers=workers,
-                log_level=log_level,
-                log_format=log_format,
-            )
-        )
-    )
-
-
-@app.command()
-def api(
-    host: Annotated[str | None, typer.Option(help="Default: server.host, 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: server.port, 8000; 0 takes a free one.")] = None,
-    data: Data = None,
-    config: Config = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
-    log_format: LogFormat = None,
-    json: Json = False,
-    exit_with_stdin: ExitWithStdin = False,
-) -> None:
-    """Run the HTTP API alone, one of any number on one PostgreSQL, until Ctrl-C or SIGTERM."""
-    from batchrouter.cli.api import api
-    from batchrouter.cli.role import RoleOptions
-
-    log_to_stderr(log_level, log_format)
-    options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
-    raise typer.Exit(api(options))
-
-
-@app.command()
-def worker(
-    host: Annotated[str | None, typer.Option(help="For health and metrics. Default: server.host, 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: server.worker_port, 8001; 0 takes a free one.")] = None,
-    data: Data = None,
-    config: Config = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Of the log on stderr.")] = LogLevel.warning,
-    log_format: LogFormat = None,
-    json: Json = False,
-    exit_with_stdin: ExitWithStdin = False,
-) -> None:
-    """Run a worker alone, one of any number on one PostgreSQL, until Ctrl-C or SIGTERM."""
-    from batchrouter.cli.role import RoleOptions
-    from batchrouter.cli.worker import worker
-
-    log_to_stderr(log_level, log_format)
-    options = RoleOptions(host=host, port=port, data=data, config=config, exit_with_stdin=exit_with_stdin, json=json)
-    raise typer.Exit(worker(options))
 
 
 @app.command(epilog=RUN_EPILOG)

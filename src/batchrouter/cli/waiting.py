@@ -4,29 +4,21 @@ What happens to the batches does not depend on who watches: interrupting it chan
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from batchrouter.bootstrap.local import now_s
-from batchrouter.cli.facts import clean, digest, exit_code_of, fact, faults, money
+from batchrouter.cli.facts import clean, digest, exit_code_of, fact, faults
 from batchrouter.cli.figures import Figures, LaneFigures, RateMeter
 from batchrouter.cli.lost import failures_of
 from batchrouter.cli.place import ServerOptions
-from batchrouter.cli.progress import Progress, progress_on_stderr
 from batchrouter.cli.server import Server
 from batchrouter.cli.told import BatchTold
+from batchrouter.cli.views import view_of
 from batchrouter.cli.words import INTERRUPTED, OK, SOME_FAILED, emit, say, tell
 
 PATIENCE_S = 600.0
@@ -134,7 +126,7 @@ class Watched:
         poll_s = POLL_FIRST_S
         try:
             self.batches = [self._server.batch(batch_id) for batch_id in self._ids]
-            with self._view() as view:
+            with view_of(self.batches) as view:
                 self._server.client.note = view.note
                 while True:
                     view.show([self._figures(batch) for batch in self.batches], self.batches)
@@ -149,14 +141,6 @@ class Watched:
             raise
         finally:
             self._server.client.note = say
-
-    def _view(self) -> View:
-        if len(self._ids) == 1:
-            return OneView(progress_on_stderr(self.batches[0].name or self._ids[0]))
-        console = Console(stderr=True)
-        if console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty():
-            return TableView(console)
-        return LinesView()
 
     def _left_s(self, timeout_s: float | None) -> float:
         if timeout_s is None:
@@ -200,90 +184,3 @@ class Watched:
             rates=tuple(each[0] for each in rates if each is not None),
             link=self._server.dashboard(batch.id),
         )
-
-
-class View(Protocol):
-    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None: ...
-
-    @property
-    def note(self) -> Callable[[str], None]: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class OneView:
-    """As a run shows itself."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.note = progress.note
-
-    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
-        self._progress.show(figures[0])
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.__exit__(None, None, None)
-
-
-class LinesView:
-    """A line for each batch whose state has changed."""
-
-    def __init__(self) -> None:
-        self._states: dict[str, str] = {}
-        self.note: Callable[[str], None] = say
-
-    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
-        for batch in batches:
-            if self._states.get(batch.id) != batch.state:
-                self._states[batch.id] = batch.state
-                say(fact(batch, now_s()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-class TableView:
-    """A row for each batch."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._note: str | None = None
-        self.note: Callable[[str], None] = self._take
-
-    def show(self, figures: Sequence[Figures], batches: Sequence[BatchTold]) -> None:
-        rows = Table.grid(padding=(0, 1), expand=True)
-        for ratio in (4, 3, 4, 3, 2):
-            rows.add_column(ratio=ratio, no_wrap=True)
-        for each, batch in zip(figures, batches, strict=True):
-            eta = "" if each.eta_range_s is None else f"{each.eta_range_s[1]:.0f} s left"
-            rows.add_row(
-                Text(clean(batch.name) or batch.id, style="bold"),
-                Text(batch.state),
-                ProgressBar(total=each.total or None, completed=each.done, pulse=not each.total),
-                Text(f"{each.done}/{each.total}" + (f", {each.failed} failed" if each.failed else "")),
-                Text(eta if not batch.final else money(each.cost), style="dim"),
-            )
-        title = f"{sum(batch.final for batch in batches)} of {len(batches)} over"
-        panel = Panel(rows, title=Text(title), subtitle=Text(self._note) if self._note else None, title_align="left")
-        self._live.update(panel, refresh=True)
-
-    def _take(self, sentence: str) -> None:
-        self._note = sentence
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
