@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 PAGES: dict[str, tuple[str, ...]] = {
-    "Start": ("quickstart", "guides/from-openai", "comparison"),
-    "Guides": (
-        "guides/clients",
-        "guides/results",
-        "webhooks",
-        "guides/vllm",
-        "guides/native-batches",
-        "guides/ollama",
-        "guides/tables",
-        "guides/evals",
-        "guides/kubernetes",
-        "dashboard",
-        "howto",
-        "simulator",
-    ),
+    "Start": ("quickstart", "guides/clients", "guides/from-openai", "comparison"),
+    "Models": ("guides/vllm", "guides/native-batches", "guides/ollama"),
+    "While it runs": ("dashboard", "guides/results", "steering", "webhooks"),
+    "Guides": ("guides/tables", "guides/evals", "guides/kubernetes", "howto", "simulator"),
     "Reference": (
         "api",
         "reference/api",
