@@ -36,7 +36,7 @@ export function TimeChart({ data, label }: { data: ChartData; label: string }) {
         {told.map(({ name, tone, value, look }) => (
           <li key={name}>
             <span className={classes.key} data-look={look} style={{ color: `var(--${tone})` }} aria-hidden />
-            {name} <b>{value == null ? "–" : data.format(value)}</b>
+            {name} <b>{value == null ? "–" : (data.exact ?? data.format)(value)}</b>
           </li>
         ))}
         {data.ticks && data.ticks.some(({ count }) => count > 0) && (

@@ -18,7 +18,7 @@ export function drawn(box: HTMLElement, data: RefObject<ChartData>, onPoint: (in
     {
       width: box.clientWidth,
       height: HEIGHT_PX,
-      padding: [8, 18, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },

@@ -15,6 +15,8 @@ export interface ChartData {
   times: number[];
   series: Series[];
   format: (value: number) => string;
+  /** For the legend, where there is room for more figures than at the axis. */
+  exact?: (value: number) => string;
   /** Marks at the foot: how often something happened since the mark before. */
   ticks?: { at: number; count: number }[];
   /** Pairs of series, by index, the upper one first, with the room between them filled. */

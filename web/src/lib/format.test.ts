@@ -4,7 +4,7 @@ import { age, bytes, duration, milliseconds, money, percent, range, rate, short 
 
 test("numbers keep the figures that say something", () => {
   assert.deepEqual([0, 7, 0.25, 9.4, 999, 9_999, 12_345, 999_499, 1_234_567, 2e9].map(short), [
-    "0", "7", "0.25", "9.4", "999", "9,999", "12.3k", "999k", "1.23M", "2.00G",
+    "0", "7", "0.25", "9.4", "999", "9,999", "12.3k", "999k", "1.23M", "2G",
   ]);
   assert.equal(short(null), "–");
 });

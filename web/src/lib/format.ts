@@ -16,7 +16,7 @@ export function short(value: number | null | undefined): string {
   if (size < 9_999.5) return whole.format(value);
   const [unit, sign] = size < 999_500 ? [1e3, "k"] : size < 999.5e6 ? [1e6, "M"] : [1e9, "G"];
   const scaled = value / unit;
-  return `${scaled.toFixed(Math.abs(scaled) < 9.995 ? 2 : Math.abs(scaled) < 99.95 ? 1 : 0)}${sign}`;
+  return `${Number(scaled.toFixed(Math.abs(scaled) < 9.995 ? 2 : Math.abs(scaled) < 99.95 ? 1 : 0))}${sign}`;
 }
 
 /** Dollars; small sums keep two figures that say something: 0.00123 → "$0.0012". */

@@ -3,7 +3,7 @@ import type { Batch, Summary } from "../../api/types.ts";
 import { TimeChart } from "../../charts/TimeChart.tsx";
 import type { ChartData } from "../../charts/types.ts";
 import { isFinal } from "../../lib/counts.ts";
-import { short } from "../../lib/format.ts";
+import { count, short } from "../../lib/format.ts";
 import { ofSamples, ofSummary, type Point, projection } from "../../lib/history.ts";
 import type { Eta } from "../../lib/pace.ts";
 import { Panel } from "../../parts/Panel.tsx";
@@ -62,6 +62,7 @@ function progressOf(points: Point[], total: number, eta: Eta | null): ChartData 
   return {
     times,
     format: short,
+    exact: count,
     bands: [
       { between: [0, 1], tone: "failed" },
       { between: [2, 3], tone: "flight" },

@@ -31,12 +31,13 @@ export function FirstAnswers({ batch }: { batch: Batch }) {
     refetchInterval: ({ state }) =>
       isFinal(batch) || state.data === null || (state.data?.length ?? 0) >= SHOWN ? false : POLL_MS,
   });
-  if (!data || data.length === 0) return null;
+  if (!started || data === null) return null;
   const all = <a href={link(["batches", batch.id, "lines"])}>All lines</a>;
   return (
     <Panel title="First answers" side={all}>
       <ul className={classes.answers}>
-        {data.map((line) => {
+        {data === undefined && placeholders(batch)}
+        {data?.map((line) => {
           const failed = line.outcome !== "succeeded";
           return (
             <li key={line.line}>
@@ -52,4 +53,10 @@ export function FirstAnswers({ batch }: { batch: Batch }) {
       </ul>
     </Panel>
   );
+}
+
+/** As many rows as there will be, so that what is below does not move. */
+function placeholders({ request_counts: { completed, failed } }: Batch) {
+  const rows = Math.min(SHOWN, completed + failed);
+  return Array.from({ length: rows }, (_, index) => <li key={index}>&nbsp;</li>);
 }

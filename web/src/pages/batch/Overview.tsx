@@ -1,5 +1,5 @@
 import { lazy, Suspense } from "react";
-import type { Batch } from "../../api/types.ts";
+import type { Batch, Summary } from "../../api/types.ts";
 import { isFinal } from "../../lib/counts.ts";
 import { BatchFiles } from "./BatchFiles.tsx";
 import { Details } from "./Details.tsx";
@@ -14,24 +14,36 @@ import { Timeline } from "./Timeline.tsx";
 import { useSummary } from "./useSummary.ts";
 import { Waiting } from "./Waiting.tsx";
 
-const Charts = lazy(() => import("./Charts.tsx").then((part) => ({ default: part.Charts })));
+// Asked for together with this part, not after its numbers have come.
+const loading = import("./Charts.tsx");
+const Charts = lazy(() => loading.then((part) => ({ default: part.Charts })));
 
 /** First how it goes and why it may not, then the answers, then how it went over time, then what it is. */
 export function Overview({ batch }: { batch: Batch }) {
-  const { data: summary } = useSummary(batch);
+  const { data: summary, isPending } = useSummary(batch);
   const refused = batch.errors?.data ?? [];
   return (
     <div className={classes.parts}>
       {refused.length > 0 ? <FileErrors errors={refused} /> : <Progress batch={batch} summary={summary} />}
       <Waiting batch={batch} />
       <FirstAnswers batch={batch} />
+      {isPending ? <div className={classes.coming} /> : <Rest batch={batch} summary={summary} />}
+    </div>
+  );
+}
+
+/** What comes with the summary; until it is there, room is kept, so that nothing moves under a finger. */
+function Rest({ batch, summary }: { batch: Batch; summary: Summary | null | undefined }) {
+  const refused = batch.errors?.data ?? [];
+  return (
+    <>
       {summary && summary.lines > 0 && (
         <div className={classes.pair}>
           <Outcomes batchId={batch.id} summary={summary} />
         </div>
       )}
       {refused.length === 0 && (
-        <Suspense fallback={null}>
+        <Suspense fallback={<div className={classes.coming} />}>
           <Charts batch={batch} summary={summary} eta={etaFor(batch, summary)} />
         </Suspense>
       )}
@@ -46,6 +58,6 @@ export function Overview({ batch }: { batch: Batch }) {
           <Details batch={batch} />
         </div>
       </div>
-    </div>
+    </>
   );
 }
