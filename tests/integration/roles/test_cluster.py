@@ -6,15 +6,32 @@ import itertools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
 
 from batchrouter.adapters.sql.store import SqlStore
 from batchrouter.simulator.process import SimulatorProcess
 from tests.integration.roles.conftest import IN_FLIGHT, LEASE_S, await_that
-from tests.lines import Asked, chats, check_output, counts, errors_of, finished, jsonl, output_of, until, upload
+from tests.lines import (
+    CHAT,
+    Asked,
+    chat,
+    chats,
+    check_output,
+    counts,
+    errors_of,
+    finished,
+    jsonl,
+    output_of,
+    until,
+    upload,
+)
 from tests.reading import LineReader, streamed
 from tests.serving import Cluster
 
 SHARD = 500
+LINES, QUESTIONS = 12_000, 100
 
 
 def test_what_is_made_through_one_api_is_read_through_another(cluster: Cluster) -> None:
@@ -108,3 +125,58 @@ def test_all_end_in_good_order(cluster: Cluster) -> None:
     cluster.stop()
     for each in cluster.all:
         assert "Traceback" not in each.log
+
+
+def test_copies_survive_the_death_of_whoever_makes_them(cluster: Cluster, simulator: SimulatorProcess) -> None:
+    """Identical lines are asked once; a retry sends its one line and copies all others, although one worker is killed
+    in the middle; and its files hold every line once."""
+    simulator.reset()
+    one, other = cluster.apis
+    client = one.client()
+    asked = [Asked(f"id-{i:05d}", chat("", f"the same {i % QUESTIONS}").body) for i in range(LINES)]
+    file = client.files.create(file=jsonl(asked), purpose="batch")
+    first = client.batches.create(
+        input_file_id=file.id, endpoint=CHAT, completion_window="24h", extra_body={"dedupe": True}
+    )
+    first = finished(client, first.id, 60)
+    assert counts(first) == (LINES, LINES, 0)
+    assert len(simulator.log()) == QUESTIONS
+    wish: dict[str, Any] = {"where": {"custom_id": ["id-00003"]}}
+    again = client.post(f"/batches/{first.id}/retry", body=wish, cast_to=openai.types.Batch)
+    until(client, again.id, lambda batch: counts(batch)[1] > 0)
+    cluster.workers[0].kill()
+    batch = finished(other.client(), again.id, 60)
+    cluster.workers[0].start()
+    assert (batch.status, counts(batch)) == ("completed", (LINES, LINES, 0))
+    assert (batch.model_extra or {})["batchrouter"]["reused"] == LINES - 1
+    # The one that was sent may have been in flight at the worker that died.
+    assert len(simulator.log()) - QUESTIONS in (1, 2)
+    check_output(asked, output_of(client, batch))
+
+
+def test_both_workers_hear_of_a_pause(cluster: Cluster, simulator: SimulatorProcess) -> None:
+    simulator.reset()
+    one, other = cluster.apis
+    client = one.client()
+    asked = [chat(f"id-{i}", f"pause {i}") for i in range(1_000)]
+    file = client.files.create(file=jsonl(asked), purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    until(client, made.id, lambda batch: counts(batch)[1] > 50)
+    other.client().post(f"/batches/{made.id}/pause", cast_to=openai.types.Batch)
+    at_reply = len(simulator.log())
+    await_that(lambda: all(entry.end != "waiting" for entry in simulator.log()), "calls in flight end")
+    total = len(simulator.log())
+    print(f"{total - at_reply} lines were sent after the reply to the pause")
+    assert total < len(asked)
+    until(client, made.id, lambda batch: counts(batch)[1] == total)
+    await_that(lambda: lanes_rest(client, made.id), "the shards go back")
+    assert len(simulator.log()) == total
+    client.post(f"/batches/{made.id}/resume", cast_to=openai.types.Batch)
+    batch = finished(client, made.id, 60)
+    assert counts(batch) == (1_000, 1_000, 0)
+    assert sorted(entry.key for entry in simulator.log()) == sorted(each.key for each in asked)
+
+
+def lanes_rest(client: openai.OpenAI, batch_id: str) -> bool:
+    extension = json.loads(client.batches.retrieve(batch_id).to_json())["batchrouter"]
+    return all((lane["in_flight"], lane["reason"]) == (0, "paused_by_user") for lane in extension["lanes"])
