@@ -87,6 +87,7 @@ def serve_words(ready: Ready) -> Sequence[str]:
         told.append("  API key    one of `batchrouter keys list`; `batchrouter keys create` makes another")
     told += [
         f"  providers  {', '.join(ready.providers) or 'none'}",
+        f"  dashboard  {ready.url}/",
         f"  docs       {ready.url}/docs",
         "Talk to it as to OpenAI:",
         f"  curl {ready.url}/v1/models -H 'Authorization: Bearer {key}'",
