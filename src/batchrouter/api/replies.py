@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from batchrouter.api.objects import ErrorDetail, ErrorObject
 from batchrouter.errors import ApiError
 
 encode = msgspec.json.Encoder().encode
 
+PIECE_BYTES = 256 * 1024
+
 
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """No space after a colon: some clients search the text for `"status":"completed"`."""
     return Response(encode(value), status, headers, "application/json")
+
+
+def pieces_of(body: bytes) -> Iterator[bytes]:
+    """What is handed to a connection at a time: the layers below copy whatever they are given several times."""
+    return (body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES))
+
+
+def long_reply(body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A reply that may be as long as the longest line."""
+    if len(body) <= PIECE_BYTES:
+        return Response(body, 200, headers, media_type)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in pieces_of(body):
+            yield piece
+
+    return StreamingResponse(pieces(), 200, {"Content-Length": str(len(body)), **(headers or {})}, media_type)
 
 
 def error_body(error: ApiError) -> bytes:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from batchrouter.api.asking import after_of, limit_of
 from batchrouter.api.context import Context
-from batchrouter.api.replies import json_reply
+from batchrouter.api.replies import encode, long_reply
 from batchrouter.api.result_objects import line_list, line_object
 from batchrouter.api.sse import event_stream, wants_events
 from batchrouter.api.streams import line_frames
@@ -19,6 +19,7 @@ from batchrouter.service.line_filter import asked_filter
 from batchrouter.service.line_scan import ORDERS, Cursor, Order
 from batchrouter.service.results import LIMIT_DEFAULT, LIMIT_MAX, ResultPage, Wanted
 
+JSON = "application/json"
 JSONL = "application/x-ndjson"
 FORMATS = ("json", "jsonl")
 
@@ -36,7 +37,7 @@ async def list_results(context: Context, request: Request, caller: Caller) -> Re
     page = await unless_gone(request, following.lines(caller, batch_id, wanted, wait_of(request)))
     if _format(request) == "jsonl":
         return _bare(page)
-    return json_reply(line_list(page, requests=wanted.requests))
+    return long_reply(encode(line_list(page, requests=wanted.requests)), JSON)
 
 
 async def retrieve_result(context: Context, request: Request, caller: Caller) -> Response:
@@ -44,7 +45,7 @@ async def retrieve_result(context: Context, request: Request, caller: Caller) ->
     if line < 0:
         raise ApiError(404, f"There is no line {line}.", param="line", code="line_not_found")
     found = await context.service.results.line(caller, request.path_params["batch_id"], line)
-    return json_reply(line_object(found, requests=True))
+    return long_reply(encode(line_object(found, requests=True)), JSON)
 
 
 def wanted_of(request: Request) -> Wanted:
@@ -80,4 +81,4 @@ def _bare(page: ResultPage) -> Response:
         "x-batchrouter-status": page.batch.state.value,
     }
     body = b"".join(line.result for line in page.lines if line.result is not None)
-    return Response(body, 200, headers, f"{JSONL}; charset=utf-8")
+    return long_reply(body, f"{JSONL}; charset=utf-8", headers)

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from batchrouter.api.replies import pieces_of
+
 EVENTS = "text/event-stream"
 COMMENT_S = 15.0
 """Nothing is silent for longer: proxies cut connections that are."""
@@ -32,4 +34,10 @@ def comment(id: str | None = None) -> bytes:
 def event_stream(frames: AsyncIterator[bytes]) -> StreamingResponse:
     """Each frame is made when the one before has been handed to the connection: a slow reader makes nobody else wait,
     and nothing grow."""
-    return StreamingResponse(frames, 200, HEADERS, EVENTS)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for each in frames:
+            for piece in pieces_of(each):
+                yield piece
+
+    return StreamingResponse(pieces(), 200, HEADERS, EVENTS)

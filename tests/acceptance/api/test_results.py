@@ -14,7 +14,7 @@ import openai
 import pytest
 import requests
 
-from batchrouter.api import streams
+from batchrouter.api import replies, streams
 from batchrouter.domain.lifecycle import BatchEvent
 from batchrouter.service import watching
 from tests.acceptance.api.batches import Hand, expected, line, succeeded
@@ -273,6 +273,18 @@ def test_events_are_listed_waited_for_and_streamed(reader: Reader, rig: Rig) -> 
     assert rest[-1]["event"] == "end"
     after = frames(reader.stream("events", {"Last-Event-ID": str(told[-2]["no"])}))
     assert [frame["event"] for frame in after] == ["event", "batch", "end"]
+
+
+def test_long_replies_go_out_in_pieces(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same bytes, with their length where it is known."""
+    reader.hand.complete()
+    asked: list[dict[str, Any]] = [{}, {"format": "jsonl"}, {"headers": {"Accept": "text/event-stream"}}]
+    whole = [reader.get(**query).content for query in asked]
+    monkeypatch.setattr(replies, "PIECE_BYTES", 50)
+    for query, content in zip(asked, whole, strict=True):
+        reply = reader.get(**query)
+        assert reply.content == content
+        assert reply.headers.get("content-length", str(len(content))) == str(len(content))
 
 
 def test_nobody_waits_for_a_head(reader: Reader) -> None:

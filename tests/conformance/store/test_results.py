@@ -90,6 +90,12 @@ def test_what_may_be_read_of_a_batch(scene: Scene) -> None:
     subject = results.subject(TENANT, "b1", scene.now)
     assert subject is not None
     assert (subject.output, subject.error, subject.input_blob_key) == (False, True, None)
+    scene.file("b3.in", expires_ms=scene.now + 1000)
+    scene.create("b3")
+    for later_ms, there in ((999, True), (1000, False)):
+        subject = results.subject(TENANT, "b3", scene.now + later_ms)
+        assert subject is not None
+        assert (subject.input_blob_key is not None) is there
     scene.catalog.delete_file(TENANT, "b1.error", scene.now)
     subject = results.subject(TENANT, "b1", scene.now)
     assert subject is not None
