@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.serving import KEY, ServerProcess, environment
 from tests.unit.docs.pages import Block
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 SERVER = "http://127.0.0.1:8000"
 MODELS = (
     "http://127.0.0.1:8100",  # the simulator, as the pages start it

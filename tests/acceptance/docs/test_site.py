@@ -26,7 +26,7 @@ LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source
 def build(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """As the Makefile does, but for the place."""
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--jobs", "2", str(docs), str(site)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture(scope="module")
