@@ -31,7 +31,7 @@ from tests.reading import LineReader, streamed
 from tests.serving import Cluster
 
 SHARD = 500
-LINES, QUESTIONS = 12_000, 100
+LINES, QUESTIONS = 6_000, 100
 
 
 def test_what_is_made_through_one_api_is_read_through_another(cluster: Cluster) -> None:
@@ -120,13 +120,6 @@ def test_lines_read_along_through_any_api_are_those_of_the_files(cluster: Cluste
     reader.check(one, output, error)
 
 
-def test_all_end_in_good_order(cluster: Cluster) -> None:
-    """With exit code 0."""
-    cluster.stop()
-    for each in cluster.all:
-        assert "Traceback" not in each.log
-
-
 def test_copies_survive_the_death_of_whoever_makes_them(cluster: Cluster, simulator: SimulatorProcess) -> None:
     """Identical lines are asked once; a retry sends its one line and copies all others, although one worker is killed
     in the middle; and its files hold every line once."""
@@ -180,3 +173,10 @@ def test_both_workers_hear_of_a_pause(cluster: Cluster, simulator: SimulatorProc
 def lanes_rest(client: openai.OpenAI, batch_id: str) -> bool:
     extension = json.loads(client.batches.retrieve(batch_id).to_json())["batchrouter"]
     return all((lane["in_flight"], lane["reason"]) == (0, "paused_by_user") for lane in extension["lanes"])
+
+
+def test_all_end_in_good_order(cluster: Cluster) -> None:
+    """With exit code 0."""
+    cluster.stop()
+    for each in cluster.all:
+        assert "Traceback" not in each.log
