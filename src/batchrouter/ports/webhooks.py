@@ -27,9 +27,10 @@ class WebhookCatalog(Protocol):
 
     def endpoint(self, tenant_id: str, endpoint_id: str) -> Endpoint | None: ...
 
-    def change_endpoint(self, endpoint: Endpoint, now_ms: int) -> bool:
-        """Write all but `id`, `tenant_id`, `configured` and `created_ms` as they are here. One that is not enabled has
-        its waiting deliveries ended. False: it is not there (any more)."""
+    def change_endpoint(self, old: Endpoint, new: Endpoint, now_ms: int) -> bool:
+        """Write all but `id`, `tenant_id`, `configured` and `created_ms` as they are in `new`, if it is as in `old`:
+        of two that change it at once one does, and no secret is lost. One that is not enabled has its waiting
+        deliveries ended. False: it is another by now, or gone, and nothing was changed."""
         ...
 
     def remove_endpoint(self, tenant_id: str, endpoint_id: str) -> bool:

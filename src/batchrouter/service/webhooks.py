@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -86,16 +86,14 @@ class Webhooks:
         """`changes`: of `url`, `events`, `description` and `enabled` those that are to be others. Whoever enables an
         endpoint does away with the reason why it was not; what was not told meanwhile is not told now. Of a configured
         one nothing else can be changed than that it is enabled again."""
-        if changes == {"enabled": True}:
-            endpoint = await self.get(caller, endpoint_id)
-        else:
-            endpoint = await self._changeable(caller, endpoint_id)
         if "url" in changes:
             self._checked(changes["url"])
-        wanted = replace(endpoint, **changes)
-        if "enabled" in changes:
-            wanted = replace(wanted, disabled_reason=None)
-        return await self._write(wanted)
+
+        def changed(endpoint: Endpoint) -> Endpoint:
+            wanted = replace(endpoint, **changes)
+            return replace(wanted, disabled_reason=None) if "enabled" in changes else wanted
+
+        return await self._change(caller, endpoint_id, changed, configured=changes == {"enabled": True})
 
     async def delete(self, caller: Caller, endpoint_id: str) -> None:
         """With its log; nothing is sent any more but what is under way."""
@@ -105,16 +103,13 @@ class Webhooks:
 
     async def rotate(self, caller: Caller, endpoint_id: str, secret: str | None = None) -> Endpoint:
         """A new secret; the one before signs too for 24 hours, the one before that no more."""
-        endpoint = await self._changeable(caller, endpoint_id)
-        now_ms = self._clock.unix_ms()
-        return await self._write(
-            replace(
-                endpoint,
-                secret=self._secret(secret),
-                former_secret=endpoint.secret,
-                former_until_ms=now_ms + FORMER_MS,
-            )
-        )
+        fresh = self._secret(secret)
+
+        def rotated(endpoint: Endpoint) -> Endpoint:
+            until_ms = self._clock.unix_ms() + FORMER_MS
+            return replace(endpoint, secret=fresh, former_secret=endpoint.secret, former_until_ms=until_ms)
+
+        return await self._change(caller, endpoint_id, rotated)
 
     async def test(self, caller: Caller, endpoint_id: str) -> Delivery:
         """Send an event that happened to nobody."""
@@ -159,10 +154,17 @@ class Webhooks:
             )
         return endpoint
 
-    async def _write(self, endpoint: Endpoint) -> Endpoint:
-        if not await self._calls.write(self._catalog.change_endpoint, endpoint, self._clock.unix_ms()):
-            raise _no_such(endpoint.id)
-        return endpoint
+    async def _change(
+        self, caller: Caller, endpoint_id: str, changed: Callable[[Endpoint], Endpoint], *, configured: bool = False
+    ) -> Endpoint:
+        """Again where somebody else changed it meanwhile, until it is as it was read or gone. `configured`: also one of
+        the configuration."""
+        while True:
+            find = self.get if configured else self._changeable
+            old = await find(caller, endpoint_id)
+            new = changed(old)
+            if await self._calls.write(self._catalog.change_endpoint, old, new, self._clock.unix_ms()):
+                return new
 
     def _checked(self, url: str) -> str:
         why_not = self._rules.why_not(url)

@@ -51,6 +51,12 @@ class Hooks:
         assert self.people.add_endpoint(made, 20)
         return made
 
+    def change(self, new: Endpoint) -> None:
+        """Whatever it is now."""
+        old = self.people.endpoint(new.tenant_id, new.id)
+        assert old is not None
+        assert self.people.change_endpoint(old, new, self.scene.now)
+
     def end(self, batch_id: str) -> None:
         """By a cancel."""
         self.scene.create(batch_id)
@@ -100,17 +106,17 @@ def test_a_tenant_has_no_more_endpoints_than_it_may(hooks: Hooks) -> None:
     assert [each.id for each in hooks.people.endpoints(TENANT)] == ["we_c", "we_1"]
 
 
-def test_a_change_is_of_its_own_tenants_endpoint_alone(hooks: Hooks) -> None:
-    """What it is and when it was made stay."""
+def test_a_change_is_of_its_own_tenants_endpoint_as_it_was_read(hooks: Hooks) -> None:
+    """Somebody else's change is not undone by it."""
     made = hooks.add()
     wanted = replace(
         made, url="https://example.org", events=("batch.failed",), description="new", secret="s2", former_secret="s1",
         former_until_ms=START_MS + 5, enabled=False, disabled_reason="why",
     )  # fmt: skip
-    assert hooks.people.change_endpoint(wanted, START_MS)
+    assert hooks.people.change_endpoint(made, wanted, START_MS)
     assert hooks.people.endpoint(TENANT, "we_1") == wanted
-    assert not hooks.people.change_endpoint(replace(made, tenant_id=OTHER), START_MS)
-    assert not hooks.people.change_endpoint(endpoint("we_9"), START_MS)
+    for old in (made, replace(wanted, tenant_id=OTHER), endpoint("we_9")):
+        assert not hooks.people.change_endpoint(old, made, START_MS)
     assert hooks.people.endpoints(TENANT) == [wanted]
 
 
@@ -148,7 +154,7 @@ def test_a_configured_endpoint_stays_disabled_until_it_changes(hooks: Hooks) -> 
     """A restart does not ask a receiver again that said it was gone; a mended url or secret does. The old secret signs
     on for a day."""
     hooks.people.configure([endpoint()], START_MS)
-    hooks.people.change_endpoint(endpoint(enabled=False, disabled_reason="gone", configured=True), START_MS)
+    hooks.change(endpoint(enabled=False, disabled_reason="gone", configured=True))
     hooks.people.configure([endpoint()], START_MS)
     (found,) = hooks.people.endpoints(TENANT)
     assert (found.enabled, found.disabled_reason, found.former_secret) == (False, "gone", None)
@@ -298,9 +304,9 @@ def test_an_endpoint_that_is_disabled_ends_its_deliveries(hooks: Hooks) -> None:
     assert hooks.people.endpoint(TENANT, "we_1") == replace(made, enabled=False, disabled_reason="gone")
     hooks.end("b3")
     assert len(hooks.log()) == 2
-    hooks.people.change_endpoint(made, hooks.scene.now)
+    hooks.change(made)
     hooks.end("b4")
-    hooks.people.change_endpoint(replace(made, enabled=False), hooks.scene.now)
+    hooks.change(replace(made, enabled=False))
     assert hooks.log()[0].state is DeliveryState.ENDED
     assert hooks.log()[0].ended_ms == hooks.scene.now
 
@@ -385,7 +391,7 @@ def test_a_test_is_a_delivery_of_its_own(hooks: Hooks) -> None:
     assert hooks.people.add_test(test)
     assert hooks.log() == (test,)
     assert hooks.take()[0].delivery == test
-    hooks.people.change_endpoint(replace(made, enabled=False), hooks.scene.now)
+    hooks.change(replace(made, enabled=False))
     assert not hooks.people.add_test(trial_delivery(made, "t2", hooks.scene.now))
     assert not hooks.people.add_test(trial_delivery(endpoint("we_9"), "t3", hooks.scene.now))
 
@@ -397,7 +403,7 @@ def test_the_backlog_tells_what_waits_and_who_fails(hooks: Hooks) -> None:
     """Deliveries by count; endpoints that failed, and those that their receiver had disabled, not those of people."""
     for id in ("we_1", "we_2", "we_3"):
         hooks.add(id)
-    hooks.people.change_endpoint(endpoint("we_3", enabled=False), hooks.scene.now)
+    hooks.change(endpoint("we_3", enabled=False))
     hooks.end("b1")
     hooks.end("b2")
     for parcel in hooks.take():

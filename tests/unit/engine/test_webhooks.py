@@ -202,13 +202,14 @@ def test_a_dead_endpoint_holds_up_no_other(house: House) -> None:
     """Of ten thousand deliveries that nobody takes, few are under way; another endpoint's go at once, again and
     again."""
     dead, well = house.endpoint("dead"), house.endpoint("well")
-    house.store.webhooks.change_endpoint(replace(well, enabled=False), START_MS)
+    asleep = replace(well, enabled=False)
+    assert house.store.webhooks.change_endpoint(well, asleep, START_MS)
     house.end()
     (first,) = house.log(dead)
     for number in range(9_999):
         made = replace(first, id=f"wh_{number}")
         house.store.state.deliveries[made.id] = made  # as ten thousand batches would have made them
-    house.store.webhooks.change_endpoint(well, START_MS)
+    assert house.store.webhooks.change_endpoint(asleep, well, START_MS)
     house.receiver.held[dead.url] = asyncio.Event()
 
     async def go() -> None:

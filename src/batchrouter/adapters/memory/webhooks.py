@@ -66,13 +66,14 @@ class MemoryWebhookCatalog(_Hooks):
         return found if found is not None and found.tenant_id == tenant_id else None
 
     @atomic
-    def change_endpoint(self, endpoint: Endpoint, now_ms: int) -> bool:
-        known = self.endpoint(endpoint.tenant_id, endpoint.id)
-        if known is None:
+    def change_endpoint(self, old: Endpoint, new: Endpoint, now_ms: int) -> bool:
+        if self.endpoint(old.tenant_id, old.id) != old:
             return False
-        self._state.endpoints[endpoint.id] = replace(endpoint, configured=known.configured, created_ms=known.created_ms)
-        if not endpoint.enabled:
-            self._end_all(endpoint.id, now_ms)
+        self._state.endpoints[old.id] = replace(
+            new, id=old.id, tenant_id=old.tenant_id, configured=old.configured, created_ms=old.created_ms
+        )
+        if not new.enabled:
+            self._end_all(old.id, now_ms)
         return True
 
     @atomic
@@ -90,7 +91,7 @@ class MemoryWebhookCatalog(_Hooks):
             if old is None:
                 self._state.endpoints[wanted.id] = replace(wanted, configured=True)
             else:
-                self.change_endpoint(reconfigured(old, wanted, now_ms), now_ms)
+                self.change_endpoint(old, reconfigured(old, wanted, now_ms), now_ms)
         for gone in known.values():
             self._remove(gone.id)
 

@@ -30,9 +30,10 @@ _LOCK_TENANTS = sa.select(tenants.c.id).order_by(tenants.c.id).with_for_update()
 _COUNT = sa.select(sa.func.count()).where(_e.tenant_id == param("tenant"), _e.configured == sa.false())
 _OF_TENANT = sa.select(*ENDPOINT_COLUMNS).where(_e.tenant_id == param("tenant")).order_by(_e.seq)
 _ONE = sa.select(*ENDPOINT_COLUMNS).where(_e.tenant_id == param("tenant"), _e.id == param("endpoint"))
+_ONE_LOCKED = _ONE.with_for_update()
 _SEQ = sa.select(_e.seq, _e.enabled).where(_e.id == param("endpoint")).with_for_update()
 _CONFIGURED = sa.select(*ENDPOINT_COLUMNS).where(_e.configured == sa.true()).order_by(_e.seq).with_for_update()
-_CHANGE = webhook_endpoints.update().where(_e.id == param("endpoint"), _e.tenant_id == param("tenant"))
+_CHANGE = webhook_endpoints.update().where(_e.seq == param("home"))
 _DROP = webhook_endpoints.delete().where(_e.seq == param("seq"))
 _DROP_DELIVERIES = webhook_deliveries.delete().where(_d.endpoint_seq == param("seq"))
 _home = sa.select(_e.seq).where(_e.id == param("endpoint")).scalar_subquery()
@@ -66,9 +67,13 @@ class SqlWebhookCatalog(Verbs):
             row = tx.execute(_ONE, {"tenant": tenant_id, "endpoint": endpoint_id}).first()
             return None if row is None else endpoint_of(row)
 
-    def change_endpoint(self, endpoint: Endpoint, now_ms: int) -> bool:
+    def change_endpoint(self, old: Endpoint, new: Endpoint, now_ms: int) -> bool:
         with self._db.write() as tx:
-            return _change(tx, endpoint, now_ms)
+            row = tx.execute(_ONE_LOCKED, {"tenant": old.tenant_id, "endpoint": old.id}).first()
+            if row is None or endpoint_of(row) != old:
+                return False
+            _change(tx, old.id, new, now_ms)
+            return True
 
     def remove_endpoint(self, tenant_id: str, endpoint_id: str) -> bool:
         with self._db.write() as tx:
@@ -88,7 +93,7 @@ class SqlWebhookCatalog(Verbs):
                 else:
                     new = reconfigured(old, wanted, now_ms)
                     if new != old:
-                        _change(tx, new, now_ms)
+                        _change(tx, old.id, new, now_ms)
             for gone in known.values():
                 _remove(tx, gone.id)
 
@@ -123,13 +128,12 @@ class SqlWebhookCatalog(Verbs):
             return delivery_of(endpoint_id, tx.execute(_DELIVERY, place).one())
 
 
-def _change(tx: sa.Connection, endpoint: Endpoint, now_ms: int) -> bool:
-    seq = tx.execute(_SEQ, {"endpoint": endpoint.id}).scalar()
-    values = {name: value for name, value in endpoint_values(endpoint).items() if name not in _KEPT}
-    found = tx.execute(_CHANGE, {"endpoint": endpoint.id, "tenant": endpoint.tenant_id} | values).rowcount
-    if seq is not None and found and not endpoint.enabled:
+def _change(tx: sa.Connection, endpoint_id: str, new: Endpoint, now_ms: int) -> None:
+    seq = tx.execute(_SEQ, {"endpoint": endpoint_id}).scalar_one()
+    values = {name: value for name, value in endpoint_values(new).items() if name not in _KEPT}
+    tx.execute(_CHANGE, {"home": seq} | values)
+    if not new.enabled:
         end_deliveries(tx, seq, "its endpoint was disabled", now_ms)
-    return bool(found)
 
 
 def _remove(tx: sa.Connection, endpoint_id: str) -> None:
