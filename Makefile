@@ -91,7 +91,7 @@ rehearse: $(VENV)/.dev ## Build and run the image without a container engine, as
 	@$(BIN)/python scripts/rehearse_image.py $(ARGS)
 
 clean: ## Remove .venv and every cache
-	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out web/node_modules web/.tests web/dist src/batchrouter/dashboard
+	@rm -rf $(VENV) $(ORACLE) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench-out build/docs web/node_modules web/.tests web/dist src/batchrouter/dashboard
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that `venv` makes: when it is there, the environment is whole.
