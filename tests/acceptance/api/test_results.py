@@ -216,18 +216,33 @@ def test_the_official_client_waits_for_a_batch(reader: Reader, rig: Rig) -> None
     assert reader.client.batches.retrieve(reader.id, extra_query={"wait": 60}).status == "completed"
 
 
-def test_a_page_waits_for_the_next_line_that_matches(reader: Reader, rig: Rig) -> None:
+@pytest.mark.parametrize("order", ["completion", "input"])
+def test_a_page_waits_for_the_next_line_that_matches(reader: Reader, rig: Rig, order: str) -> None:
+    """In input order also for one that it had passed over."""
     reader.hand.plan()
-    waiting = later(reader.page, wait=60, outcome="failed", limit=2)
+    waiting = later(reader.page, wait=60, order=order, outcome="failed")
     await_waiters(rig)
     reader.hand.answer()
     page = waiting.result(20)
-    assert [each["line"] for each in page["data"]] == [5, 8]
-    end = later(reader.page, wait=60, after=page["next"], outcome="expired")
+    found = [each["line"] for each in page["data"]]
+    assert found in ([5], [5, 8, 2] if order == "completion" else [2, 5, 8])
+    end = later(reader.page, wait=60, order=order, after=page["next"], outcome="expired")
     await_waiters(rig)
     reader.hand.end(BatchEvent.COMPLETE)
     page = end.result(20)
     assert (page["data"], page["has_more"], page["status"]) == ([], False, "completed")
+
+
+def test_a_stream_is_never_silent_for_long(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies cut what is; a reader that reconnects goes on from there."""
+    monkeypatch.setattr(streams, "COMMENT_S", 0.05)
+    monkeypatch.setattr(streams, "LOOK_S", 0.05)
+    reader.hand.plan()
+    for path, cursor in (("results", b"id: c0-0"), ("events", b"")):
+        with reader.stream(path) as reply:
+            lines = reply.iter_lines(chunk_size=1)
+            assert b": waiting" in lines
+            assert next(lines) == cursor
 
 
 def test_lines_are_streamed_until_all_are_told(reader: Reader, rig: Rig) -> None:
