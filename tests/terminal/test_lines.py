@@ -246,21 +246,30 @@ COMPLETING = """
     }
     offered batchrouter su
     offered batchrouter show batch_
+    BATCHROUTER_URL= offered batchrouter show --data "$DATA" batch_
     offered batchrouter pause batch_
     BATCHROUTER_URL=http://127.0.0.1:9 offered batchrouter show batch_
     echo end
 """
 
 
-def test_bash_completes_commands_and_ids(desk: Desk, env: dict[str, str], over: str, slow: str) -> None:
+def test_bash_completes_commands_and_ids(
+    desk: Desk, env: dict[str, str], server: ServerProcess, over: str, slow: str
+) -> None:
     """Ids of batches that the command is for; nothing, and no word, where there is no server."""
-    env = {**env, "PYTHON": sys.executable, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    env = {
+        **env,
+        "PYTHON": sys.executable,
+        "DATA": str(server.folder),
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+    }
     done = subprocess.run(
         ["bash", "--norc", "-c", COMPLETING], cwd=desk.folder, env=env, capture_output=True, text=True, timeout=60
     )
     assert done.stderr == ""
-    commands, shown, pausable, nowhere, end = (line.split() for line in done.stdout.splitlines())
+    commands, shown, by_folder, pausable, nowhere, end = (line.split() for line in done.stdout.splitlines())
     assert (commands, nowhere, end) == (["submit"], [], ["end"])
     assert {over, slow} <= set(shown)
+    assert by_folder == shown
     assert slow in pausable
     assert over not in pausable

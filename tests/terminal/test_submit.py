@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+from batchrouter.cli.uploading import PART_BYTES
 from batchrouter.simulator.process import SimulatorProcess
 from tests.acceptance.cli.rig import Shell
 from tests.serving import ServerProcess
@@ -111,10 +112,10 @@ def test_ctrl_c_in_an_upload_leaves_nothing_behind(
     desk: Desk, server: ServerProcess, lines: Lines, env: dict[str, str]
 ) -> None:
     """Neither a file nor a batch; the same command begins anew."""
-    path = lines(70, text="x" * 300_000)
-    assert path.stat().st_size > 16 * 1024 * 1024
+    path = lines(32, text="x" * 300_000)
+    assert path.stat().st_size > PART_BYTES
     before = server.ask("GET", "/v1/files?purpose=batch")["data"]
-    with valve(server.url, up=18_000_000) as link:
+    with valve(server.url, up=PART_BYTES + 500_000) as link:
         typed = desk("submit", "in.jsonl", "--url", link.url)
         until(link.held.is_set)
         typed.until("uploading")
@@ -124,7 +125,7 @@ def test_ctrl_c_in_an_upload_leaves_nothing_behind(
     assert server.ask("GET", "/v1/files?purpose=batch")["data"] == before
     again = desk("submit", "in.jsonl")
     assert again.end() == 0
-    assert "Submitted 70 lines" in again.text
+    assert "Submitted 32 lines" in again.text
 
 
 def test_lines_with_errors_are_told_with_their_numbers_and_nothing_is_sent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Thread
 
 import typer
@@ -31,9 +32,9 @@ def _ask(params: dict[str, object], command: str, incomplete: str, found: list[t
         from batchrouter.cli.server import Server
         from batchrouter.cli.told import BatchTold
 
-        names = ("url", "key", "tenant", "data", "config")
-        options = msgspec.convert({name: params.get(name) for name in names}, ServerOptions, strict=False)
-        server = Server.of(options, patience_s=0.0, timeout_s=BOUND_S)
+        words = {name: str(params[name]) for name in ("url", "key", "tenant") if params.get(name)}
+        paths = {name: Path(str(params[name])) for name in ("data", "config") if params.get(name)}
+        server = Server.of(ServerOptions(**words, **paths), patience_s=0.0, timeout_s=BOUND_S)  # type: ignore[arg-type]
         taken = params.get("ids") or ()
         for raw in server.page({"limit": SHOWN, **({"search": incomplete} if incomplete else {})}).data:
             batch = msgspec.convert(raw, BatchTold)

@@ -21,7 +21,7 @@ from batchrouter.cli.source import Source
 from batchrouter.cli.told import FileTold
 from batchrouter.errors import BatchRouterError, InputError
 
-PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 """Kept in memory, to be sent again when the server restarts meanwhile."""
 CLEAR_S = 3.0
 

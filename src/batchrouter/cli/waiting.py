@@ -22,7 +22,7 @@ from batchrouter.cli.views import view_of
 from batchrouter.cli.words import INTERRUPTED, OK, SOME_FAILED, emit, say, tell
 
 PATIENCE_S = 600.0
-POLL_FIRST_S = 0.2
+POLL_FIRST_S = 0.1
 POLL_MOST_S = 2.0
 WINDOWS_S = (10.0, 3.0, 60.0)
 """The first gives the rate, all of them the range of the time that is left."""
