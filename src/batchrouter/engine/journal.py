@@ -213,7 +213,7 @@ class Journal:
         writing = self._batches.get(batch_id)
         if writing is not None:
             writing.duty_epoch = None
-            if not writing.flushing and not writing.open.count:
+            if not writing.flushing and not writing.held and not writing.open.count:
                 del self._batches[batch_id]
 
     # --- flushing -------------------------------------------------------------------------------------------------

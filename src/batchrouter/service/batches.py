@@ -254,7 +254,7 @@ def shares_told(batch: Batch, shares: Sequence[LaneShare]) -> list[LaneShare]:
             for share in shares
         ]
     undone = sum(share.waiting + share.in_flight + share.retrying + share.in_job for share in shares)
-    too_many = undone + sum(share.done for share in shares) - batch.total
+    too_many = undone + sum(share.done for share in shares) - (batch.total - batch.reused)  # those are in no lane
     told = []
     for share in shares:
         if too_many > 0 and not share.waiting:

@@ -487,3 +487,18 @@ async def test_a_death_at_any_call_changes_nothing(scene: str, after: bool, monk
             assert words == told
             assert batch.reused == whole.house.batch(whole.batch_id).reused
     assert deaths == whole.steps
+
+
+async def test_lines_move_to_their_next_lane_while_others_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves hold the batch's writing; the copies wait for them, and both are whole."""
+    cut_ranges(monkeypatch, 4)
+    monkeypatch.setattr("batchrouter.engine.copying.GROUP_LINES", 2)
+    house = House(Fussy(*range(0, 40, 3)))
+    house.fallbacks = {"m": ("other",)}
+    await house.new_worker()
+    first = await ended(house, chat(40))
+    house.upstream = lambda body: refuse(404, "model_not_found") if b'"m"' in body else echo(body)
+    again = await house.retry(first)
+    await house.run(again)
+    await house.check_whole(again)
+    assert (house.batch(again).completed, house.batch(again).reused) == (40, 26)

@@ -190,3 +190,14 @@ async def test_every_verb_may_fail_once_in_doubt_and_the_batch_still_ends() -> N
             assert house.batch(batch_id).state is BatchState.COMPLETED
             assert len(house.log) == 12
             await house.check_whole(batch_id)
+
+
+async def test_copies_that_end_while_lines_move_leave_the_batch_its_place() -> None:
+    """Whoever moves lines has the batch's writing held, and lets it go when the move is over."""
+    house = House()
+    journal = (await house.new_worker()).dispatcher.journal
+    await journal.hold("b1")
+    journal.allow_gaps("b1", 7)
+    journal.end_gaps("b1")
+    journal.go_on("b1", {})
+    assert journal._batches == {}
