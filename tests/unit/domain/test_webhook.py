@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from dataclasses import replace
+from typing import Any
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from batchrouter.domain.webhook import (
     DELIVERY,
     EVENTS,
     JITTER,
+    TEST_EVENT,
     TOLD_ATTEMPTS,
     USUAL_EVENTS,
     WAITS_S,
@@ -97,6 +101,18 @@ def test_the_payload_is_as_thin_as_openais() -> None:
     trial = json.loads(payload_of(trial_delivery(ENDPOINT, "x", START_MS)))
     assert (trial["id"], trial["type"], trial["data"]) == ("evt_x", "webhook.test", {"id": "batch_test"})
     assert "." not in DELIVERY_MADE.id
+
+
+@pytest.mark.parametrize("type_", [*EVENTS, TEST_EVENT])
+def test_openais_client_reads_every_event(type_: str) -> None:
+    """Its own four as its own types; the others, of which it does not know, by their members."""
+    secret, now_s = secret_of(b"s" * 32), int(time.time())
+    made = replace(DELIVERY_MADE, type=type_)
+    body = payload_of(made)
+    told: Any = openai.OpenAI(api_key="x", webhook_secret=secret).webhooks.unwrap(
+        body, signed_headers(made.id, now_s, body, (secret,))
+    )
+    assert (told.type, told.id, told.data.id, told.created_at) == (type_, "evt_a_3", "batch_a", START_MS // 1000)
 
 
 # --- the schedule ---------------------------------------------------------------------------------------------------
