@@ -3,7 +3,7 @@ import { isUnsupported } from "../../api/client.ts";
 import type { Batch } from "../../api/types.ts";
 import { useApi } from "../../app/useApi.ts";
 import { useLink } from "../../app/useRoute.ts";
-import { answerOf, failureOf } from "../../lib/answer.ts";
+import { answerOf } from "../../lib/answer.ts";
 import { isFinal } from "../../lib/counts.ts";
 import { Panel } from "../../parts/Panel.tsx";
 import classes from "./FirstAnswers.module.css";
@@ -11,16 +11,17 @@ import classes from "./FirstAnswers.module.css";
 const SHOWN = 10;
 const POLL_MS = 2_000;
 
-/** What everybody looks at first: are the answers what was wanted? As soon as there are some. */
+/** What everybody looks at first: are the answers what was wanted? As soon as there are some; failures are told in
+ * groups, further down. */
 export function FirstAnswers({ batch }: { batch: Batch }) {
   const api = useApi();
   const link = useLink();
-  const started = batch.request_counts.completed + batch.request_counts.failed > 0;
+  const started = batch.request_counts.completed > 0;
   const { data } = useQuery({
     queryKey: ["first", api.tenant, batch.id],
     queryFn: async ({ signal }) => {
       try {
-        return (await api.lines(batch.id, { order: "completion", limit: SHOWN }, signal)).data;
+        return (await api.lines(batch.id, { outcome: "succeeded,invalid_output", order: "completion", limit: SHOWN }, signal)).data;
       } catch (error) {
         if (isUnsupported(error)) return null;
         throw error;
@@ -38,15 +39,12 @@ export function FirstAnswers({ batch }: { batch: Batch }) {
       <ul className={classes.answers}>
         {data === undefined && placeholders(batch)}
         {data?.map((line) => {
-          const failed = line.outcome !== "succeeded";
           return (
             <li key={line.line}>
               <a href={link(["batches", batch.id, "lines"], { line: String(line.line) })} className="mono cut">
                 {line.custom_id}
               </a>
-              <span className={failed ? classes.failure : "cut"}>
-                {failed ? (failureOf(line.result) ?? line.error_code ?? line.outcome) : (answerOf(line.result) ?? "–")}
-              </span>
+              <span className="cut">{answerOf(line.result) ?? "–"}</span>
             </li>
           );
         })}
@@ -56,7 +54,7 @@ export function FirstAnswers({ batch }: { batch: Batch }) {
 }
 
 /** As many rows as there will be, so that what is below does not move. */
-function placeholders({ request_counts: { completed, failed } }: Batch) {
-  const rows = Math.min(SHOWN, completed + failed);
+function placeholders({ request_counts: { completed } }: Batch) {
+  const rows = Math.min(SHOWN, completed);
   return Array.from({ length: rows }, (_, index) => <li key={index}>&nbsp;</li>);
 }
