@@ -85,13 +85,15 @@ def test_several_are_watched_at_once(desk: Desk, shell: Shell, lines: Lines, slo
     assert plain.out.splitlines()[-1].startswith(f"{other} completed 3/3, 0 failed, ran ")
 
 
-def test_a_batch_is_found_by_the_beginning_of_its_id(shell: Shell, slow: str) -> None:
+def test_a_batch_is_found_by_the_beginning_of_its_id(shell: Shell, lines: Lines, slow: str) -> None:
     """Or by `last`; what is no id, or that of several, is told."""
     for told in (slow, slow[:20], slow.removeprefix("batch_")[:12], slow[:14] + "…", "last"):
         assert shell.inside("show", told, "--json").json["batch"]["id"] == slow
+    lines(1, name="more.jsonl")
+    assert shell.inside("submit", "more.jsonl", "--wait").code == 0
     several = shell.inside("show", "batch_")
     assert several.code == 2
-    assert "is the beginning of several ids" in several.err or slow in several.out
+    assert "is the beginning of several ids" in several.err
     for told in ("nosuch", "batch_" + "0" * 32):
         assert shell.inside("show", told).code == 2
 
@@ -168,6 +170,14 @@ def test_who_reads_may_leave(desk: Desk, slow: str) -> None:
         assert typed.end() == 0
         assert "Traceback" not in typed.text
         assert "Broken" not in typed.text
+
+
+def test_an_old_terminal_gets_what_its_alphabet_has(desk: Desk, slow: str) -> None:
+    """And escapes for the rest."""
+    typed = desk("show", slow, PYTHONIOENCODING="ascii")
+    assert typed.end() == 0
+    assert "name       L\\xe4uft \\xfc" in typed.text
+    assert "created " in typed.text
 
 
 def test_a_name_cannot_steer_the_terminal(desk: Desk, shell: Shell, lines: Lines) -> None:

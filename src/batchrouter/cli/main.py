@@ -8,6 +8,7 @@ standard output holds JSON alone, with a member `ok`.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -70,6 +71,9 @@ RUN_EPILOG = (
 
 def main() -> NoReturn:
     """Every error of ours becomes one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an old terminal's alphabet is no reason to end with a trace
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="batchrouter")
     except SystemExit as end:

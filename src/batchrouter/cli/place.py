@@ -43,7 +43,7 @@ class Place:
 def find_place(options: ServerOptions) -> Place:
     """Raises `ConfigError` when a configuration that must be looked at cannot be read."""
     key, key_from = options.key, "--key"
-    if key is None:
+    if key is None and options.data is None:
         key, key_from = os.environ.get(KEY_VARIABLE) or None, KEY_VARIABLE
     url, url_from = options.url, "--url"
     if url is None and options.data is None:
@@ -62,6 +62,8 @@ def find_place(options: ServerOptions) -> Place:
         return Place(
             url=note.url, key=key, url_from=f"{folder / 'server.json'}", key_from=key_from, tenant=options.tenant
         )
+    if key is None:
+        key, key_from = os.environ.get(KEY_VARIABLE) or None, KEY_VARIABLE
     if url is None:
         server = (config or Config()).server
         url = f"http://{server.host}:{server.port}"

@@ -114,7 +114,9 @@ def test_the_server_is_found_by_options_then_environment_then_folder(
     assert (find_place(ServerOptions()).key, find_place(ServerOptions()).url) == ("own", "http://127.0.0.1:9000")
     monkeypatch.setenv(place.URL_VARIABLE, "http://far:1")
     assert find_place(ServerOptions()).url == "http://far:1"
-    assert find_place(ServerOptions(data=Path("batchrouter-data"))).url == "http://127.0.0.1:9000"
+    named = find_place(ServerOptions(data=Path("batchrouter-data")))
+    assert (named.url, named.key) == ("http://127.0.0.1:9000", "secret")
+    assert find_place(ServerOptions(data=Path("empty"))).key == "own"
     assert find_place(ServerOptions(url="http://near:2", key="k")).url_from == "--url"
 
 
