@@ -56,6 +56,8 @@ def fetch(options: FetchOptions) -> int:
     try:
         fetched = Fetch(server, files, merged=options.merged, force=options.force).fetch(server.batch(batch_id))
     except KeyboardInterrupt:
+        if options.json:
+            emit({"ok": False, "exit_code": INTERRUPTED, "id": batch_id})
         return INTERRUPTED
     show_fetched(fetched, as_json=options.json, piped=files.piped)
     return fetched.exit_code

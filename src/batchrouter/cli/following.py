@@ -48,6 +48,8 @@ def follow(server: Server, batch_id: str, how: Follow) -> int:
     try:
         fetched = Fetch(server, how.files, source=source).fetch(batch)
     except KeyboardInterrupt:
+        if how.json:
+            emit({"ok": False, "exit_code": INTERRUPTED, "id": batch_id, "created": how.created})
         return INTERRUPTED
     if how.json:
         emit({"created": how.created, **msgspec.to_builtins(fetched.told), "dashboard": server.dashboard(batch_id)})

@@ -48,6 +48,10 @@ class SubmitOptions:
     json: bool = False
 
 
+class _WhileItWasMade(KeyboardInterrupt):
+    """The server may have made the batch."""
+
+
 def output_files(source: Path, output: Path | None, errors: Path | None, to: Form | None) -> RunFiles | None:
     """Raises `InputError` for names that cannot be meant."""
     if output is None and errors is not None:
@@ -61,8 +65,13 @@ def submit(options: SubmitOptions) -> int:
         raise InputError("-o - and --json both want standard output; name a file for one of them")
     try:
         batch, fresh = _begin(server, options)
-    except KeyboardInterrupt:
-        say("Interrupted before there was a batch; nothing is kept. The same command begins anew.")
+    except KeyboardInterrupt as error:
+        if isinstance(error, _WhileItWasMade):
+            say("Interrupted while the batch was made. The same command finds it, or makes it.")
+        else:
+            say("Interrupted before there was a batch; nothing is kept. The same command begins anew.")
+        if options.json:
+            emit({"ok": False, "exit_code": INTERRUPTED})
         return INTERRUPTED
     piped = options.files is not None and options.files.piped
     if not options.json:
@@ -112,6 +121,8 @@ def _create(server: Server, submission: Submission, file: FileTold, body: dict[s
         batch = msgspec.convert(
             server.post("/v1/batches", {"input_file_id": file.id, **body}, key=submission.key()), BatchTold
         )
+    except KeyboardInterrupt as error:
+        raise _WhileItWasMade from error
     except ApiError as error:
         made = submission.made() if error.code == TAKEN else None  # somebody was quicker
         if made is None:
