@@ -16,7 +16,7 @@ export async function* frames(reply: Response): AsyncGenerator<Frame> {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      rest += value.replaceAll("\r\n", "\n");
+      rest = (rest + value).replaceAll("\r\n", "\n"); // together: a cut may fall between the two
       if (rest.length > FRAME_CHARS_MAX) throw new Error("A frame of the event stream is too long.");
       const parts = rest.split("\n\n");
       rest = parts.pop() ?? "";

@@ -25,6 +25,7 @@ test("a batch's counts are all of its lines, whatever its lanes say", () => {
   for (const lanes of [undefined, [lane({ in_flight: 5, retrying: 3 })], [lane({ in_flight: 500, retrying: 500 })]]) {
     const { total, done, failed, inFlight, retrying, waiting, unfinished } = countsOf(batch({ ...(lanes && { lanes }) }));
     assert.equal(done + failed + inFlight + retrying + waiting + unfinished, total);
+    assert.ok(Math.min(inFlight, retrying, waiting) >= 0);
   }
   const counts = countsOf(batch({ lanes: [lane({ in_flight: 5, retrying: 3 })] }));
   assert.deepEqual([counts.inFlight, counts.retrying, counts.waiting], [5, 3, 80]);

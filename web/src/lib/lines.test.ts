@@ -97,7 +97,7 @@ test("a retry asks for what was filled in, and says what cannot be", () => {
     set: { max_tokens: 4096, temperature: null },
     max_cost: 2.5,
   });
-  for (const wrong of [{ maxTokens: "many" }, { overrides: "[]" }, { overrides: "{" }, { maxCost: "-1" }]) {
+  for (const wrong of [{ maxTokens: "many" }, { maxTokens: "0" }, { overrides: "[]" }, { overrides: "{" }, { maxCost: "-1" }]) {
     assert.throws(() => retryBody({ ...form, ...wrong }));
   }
   assert.deepEqual(whereOf(new URLSearchParams("outcome=failed,expired&text=abc&line=3")), {
