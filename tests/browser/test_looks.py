@@ -175,6 +175,7 @@ def test_every_page_can_be_read_by_everybody(
 
 def test_a_batch_is_reached_by_keyboard_alone(desk: Desk, page: Page, server: ServerProcess, batches: Batches) -> None:
     """From signing in to a failed line's answer, without a mouse."""
+    expect(page.get_by_label("API key")).to_be_focused()
     page.keyboard.type(server.admin_token)
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nightly evaluation")).to_be_visible()
