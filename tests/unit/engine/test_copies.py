@@ -13,6 +13,7 @@ import pytest
 from batchrouter.domain.cost import RateCard, Tier
 from batchrouter.domain.lifecycle import BatchState
 from batchrouter.domain.pacing import Pacing
+from batchrouter.domain.routing import RouteProvider, Router
 from batchrouter.domain.tokens import Tokens
 from tests.unit.engine.bureau import QUICK, Bureau
 from tests.unit.engine.crew import Crew
@@ -502,3 +503,30 @@ async def test_lines_move_to_their_next_lane_while_others_are_copied(monkeypatch
     await house.run(again)
     await house.check_whole(again)
     assert (house.batch(again).completed, house.batch(again).reused) == (40, 26)
+
+
+async def test_a_kept_line_has_its_id_as_its_own_file_spells_it() -> None:
+    house = House(Fussy())
+    await house.new_worker()
+    first = await ended(house, chat(2))
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in chat(2)).replace(b'"line-1"', b'"line\\u002d1"')
+    again = await ended(house, data, resume_from=first)
+    assert house.batch(again).reused == 2
+    assert b'"custom_id":"line\\u002d1"' in await house.text(house.batch(again).output_file_id)
+
+
+async def test_a_retry_does_not_ask_the_configuration_for_lines_that_it_keeps() -> None:
+    """Their provider may be gone by then."""
+    house = House(Fussy(1))
+    both = [RouteProvider("sim", "openai"), RouteProvider("old", "openai")]
+    house.router = Router(both, {}, "sim")
+    await house.new_worker()
+    lines = chat(3)
+    lines[0]["provider"] = "old"
+    first = await ended(house, lines)
+    house.router, house.upstream = Router(both[:1], {}, "sim"), Fussy()
+    await house.new_worker()
+    again = await house.retry(first)
+    await house.run(again)
+    await house.check_whole(again)
+    assert (house.batch(again).state, house.batch(again).completed) == (BatchState.COMPLETED, 3)

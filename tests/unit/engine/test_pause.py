@@ -256,3 +256,27 @@ async def test_nothing_is_overtaken_while_it_is_paused() -> None:
     assert {share.mode for share in house.store.catalog.lane_shares(batch_id)} == {LaneMode.BATCH}
     assert house.batch(batch_id).state is BatchState.EXPIRED
     await house.check_whole(batch_id)
+
+
+async def test_lines_that_are_being_read_when_it_is_paused_are_not_sent() -> None:
+    """They wait with the others."""
+    house = Steered(echo)
+    worker = await house.new_worker()
+    batch_id = await house.create(chat(8))
+    await house.do(worker.duties_once())
+    await house.do(worker.claims_once())  # the lane's prices come first
+    claiming = asyncio.create_task(worker.claims_once())
+    for _ in range(200):
+        if any(each._loading and not each.loader.queue.count for each in worker.dispatcher.lanes.values()):
+            break
+        await asyncio.sleep(0)
+    else:
+        raise AssertionError("nothing was loaded")
+    assert house.log == []
+    worker.dispatcher.halts.hear_paused({batch_id})
+    await house.settle()
+    await claiming
+    assert house.log == []
+    worker.dispatcher.halts.hear_paused(())
+    await house.run(batch_id)
+    await house.check_whole(batch_id)
