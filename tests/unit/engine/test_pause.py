@@ -258,10 +258,11 @@ async def test_nothing_is_overtaken_while_it_is_paused() -> None:
     await house.check_whole(batch_id)
 
 
-async def test_lines_that_are_being_read_when_it_is_paused_are_not_sent() -> None:
-    """They wait with the others."""
+async def test_lines_that_are_being_read_when_it_is_paused_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait with the others, as long as calls of the batch are in flight here."""
     house = Steered(echo)
     worker = await house.new_worker()
+    monkeypatch.setattr(worker.dispatcher.halts, "_rests", lambda batch: False)
     batch_id = await house.create(chat(8))
     await house.do(worker.duties_once())
     await house.do(worker.claims_once())  # the lane's prices come first
