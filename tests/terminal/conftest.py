@@ -86,3 +86,9 @@ def request(number: int, content: str) -> dict[str, Any]:
 
 def ids(path: Path) -> list[str]:
     return [json.loads(line)["custom_id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def done_of(server: ServerProcess, batch_id: str) -> int:
+    """How many lines of it have ended."""
+    counts = server.ask("GET", f"/v1/batches/{batch_id}")["request_counts"]
+    return int(counts["completed"] + counts["failed"])

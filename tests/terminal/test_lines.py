@@ -13,7 +13,7 @@ import pytest
 from batchrouter.simulator.process import SimulatorProcess
 from tests.acceptance.cli.rig import Shell
 from tests.serving import ServerProcess
-from tests.terminal.conftest import Lines, ids
+from tests.terminal.conftest import Lines, done_of, ids
 from tests.terminal.rig import CTRL_C, Desk, until, valve
 
 
@@ -25,10 +25,11 @@ def over(shell: Shell, lines: Lines) -> str:
 
 
 @pytest.fixture
-def slow(shell: Shell, lines: Lines) -> Iterator[str]:
-    """The id of a batch whose last line never ends by itself."""
+def slow(shell: Shell, server: ServerProcess, lines: Lines) -> Iterator[str]:
+    """The id of a batch whose last line never ends by itself; all others have."""
     lines(20, slowly=1, poison=5)
     batch_id = shell.inside("submit", "in.jsonl").out.strip()
+    until(lambda: done_of(server, batch_id) == 19)
     yield batch_id
     shell.inside("cancel", batch_id)
 
@@ -241,7 +242,10 @@ COMPLETING = """
     complete -p batchrouter > /dev/null
     offered() {
         COMP_WORDS=("$@"); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
-        _batchrouter_completion batchrouter
+        for try in 1 2 3 4 5 6 7 8; do  # on a busy machine a second may be too short
+            _batchrouter_completion batchrouter
+            [ -z "$COMPREPLY" ] && [ "$BATCHROUTER_URL" != http://127.0.0.1:9 ] || break
+        done
         echo ${COMPREPLY[@]}
     }
     offered batchrouter su
