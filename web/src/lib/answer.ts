@@ -76,6 +76,16 @@ function embeddings(body: Json): string | null {
   return null;
 }
 
+/** More than that would hold a browser up for minutes, and nobody reads it here. */
+export const READ_CHARS = 100_000;
+
+/** What is shown of a text that may have many millions of characters; no half of a pair is left at its end. */
+export function beginning(text: string, most = READ_CHARS): string {
+  if (text.length <= most) return text;
+  const end = /[\uD800-\uDBFF]/.test(text.charAt(most - 1)) ? most - 1 : most;
+  return `${text.slice(0, end)}…`;
+}
+
 /** Why a line has no answer, in the words of whoever refused it. */
 export function failureOf(result: Json): string | null {
   for (const path of [

@@ -16,19 +16,28 @@ export interface Point {
   p95: number | null;
 }
 
-/** The server tells where an interval begins. Of a running batch the last one goes on at `now`; null: it ended. */
+/** Settled lines are told of so much later, and the server's clock may not be ours. */
+const LATE_S = 2;
+const NOTHING = { done: 0, failed: 0, input_tokens: 0, output_tokens: 0, latency_p50: null, latency_p95: null };
+
+/** The server tells where an interval begins. `now`: when a running batch was asked about; null: it ended. The last
+ * interval has no pace until it is surely over, and where nothing ended since there was none. */
 export function ofSummary(summary: Summary, now: number | null): Point[] {
   const { interval_s: interval, points } = summary.history;
   let [done, failed] = [0, 0];
   const filled = withGaps(points, interval);
+  const end = filled.at(-1);
+  if (end && now !== null && now > end.at + 2 * interval + LATE_S) {
+    filled.push({ ...NOTHING, at: end.at + interval }, { ...NOTHING, at: Math.max(now - interval - LATE_S, end.at + 2 * interval) });
+  }
   return filled.map((point, index) => {
     done += point.done - point.failed;
     failed += point.failed;
     const last = index === filled.length - 1;
-    const open = last && now !== null && now < point.at + interval;
+    const open = last && now !== null && now < point.at + interval + LATE_S;
     const each = (value: number) => (open ? null : value / interval);
     return {
-      at: open ? Math.max(now, point.at + interval / 100) : point.at + interval,
+      at: open ? Math.min(Math.max(now, point.at + interval / 100), point.at + interval) : point.at + interval,
       done,
       failed,
       lines: each(point.done),
@@ -45,9 +54,8 @@ function withGaps(points: readonly HistoryPoint[], interval: number): HistoryPoi
   const filled: HistoryPoint[] = [];
   for (const point of points) {
     const before = filled.at(-1);
-    const blank = { done: 0, failed: 0, input_tokens: 0, output_tokens: 0, latency_p50: null, latency_p95: null };
-    if (before && point.at - before.at > interval * 1.5) filled.push({ ...blank, at: before.at + interval });
-    if (before && point.at - before.at > interval * 2.5) filled.push({ ...blank, at: point.at - interval });
+    if (before && point.at - before.at > interval * 1.5) filled.push({ ...NOTHING, at: before.at + interval });
+    if (before && point.at - before.at > interval * 2.5) filled.push({ ...NOTHING, at: point.at - interval });
     filled.push(point);
   }
   return filled;

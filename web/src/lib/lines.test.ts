@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Summary } from "../api/types.ts";
-import { answerOf, failureOf, turnsOf } from "./answer.ts";
+import { answerOf, beginning, failureOf, turnsOf } from "./answer.ts";
 import { ofSamples, ofSummary, projection } from "./history.ts";
 import { NO_LINES, withPage } from "./lineRows.ts";
 import { retryBody, whereOf } from "./retry.ts";
@@ -64,6 +64,22 @@ test("where nothing ended there was no pace", () => {
   assert.deepEqual(told.map(({ at, lines, done }) => [at, lines, done]), [
     [10, 1, 10], [20, 1, 20], [30, 0, 20], [50, 0, 20], [60, 1, 30],
   ]);
+});
+
+test("an interval has no pace before it is over, and a batch that stands still has none until now", () => {
+  const point = { done: 10, failed: 0, input_tokens: 0, output_tokens: 0, latency_p50: 5, latency_p95: 9 };
+  const summary = { history: { interval_s: 10, points: [0, 10].map((at) => ({ at, ...point })) } } as unknown as Summary;
+  const told = (now: number) => ofSummary(summary, now).map(({ at, lines, done }) => [at, lines, done]);
+  assert.deepEqual(told(15), [[10, 1, 10], [15, null, 20]]);
+  assert.deepEqual(told(21), [[10, 1, 10], [20, null, 20]]);
+  assert.deepEqual(told(25), [[10, 1, 10], [20, 1, 20]]);
+  assert.deepEqual(told(100), [[10, 1, 10], [20, 1, 20], [30, 0, 20], [98, 0, 20]]);
+});
+
+test("of a text that is too long to be read the beginning is shown", () => {
+  assert.equal(beginning("abc", 3), "abc");
+  assert.equal(beginning("abcd", 3), "abc…");
+  assert.equal(beginning("ab\u{1F600}", 3), "ab…");
 });
 
 test("without it, two looks make a point", () => {

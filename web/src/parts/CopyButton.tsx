@@ -13,7 +13,7 @@ export function CopyButton({ text, of }: { text: string; of: string }) {
     return () => clearTimeout(timer);
   }, [copied]);
   const copy = async () => {
-    await navigator.clipboard?.writeText(text);
+    await toClipboard(text);
     setCopied(true);
   };
   return (
@@ -23,4 +23,18 @@ export function CopyButton({ text, of }: { text: string; of: string }) {
       </ActionIcon>
     </Tooltip>
   );
+}
+
+/** Browsers give pages a clipboard over HTTPS and on the own machine alone; elsewhere what is selected can be copied. */
+async function toClipboard(text: string) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.style.position = "fixed";
+  const before = document.activeElement as HTMLElement | null;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  before?.focus({ preventScroll: true });
 }

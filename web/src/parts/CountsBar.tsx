@@ -33,7 +33,7 @@ export function CountsBar({ counts, detail }: { counts: Counts; detail: "none" |
         aria-label={total ? `${words || "nothing yet"} of ${count(total)} lines` : "no lines counted yet"}
       >
         {total > 0 &&
-          PARTS.map(({ of, tone }) => (
+          PARTS.filter(({ of }) => counts[of] > 0).map(({ of, tone }) => (
             <span key={of} data-tone={tone} style={{ width: `${(100 * counts[of]) / total}%` }} />
           ))}
       </div>

@@ -8,7 +8,7 @@ export function PageTitle({ title, children }: { title: string; children?: React
   }, [title]);
   return (
     <div className={classes.head}>
-      <h1 className={classes.title}>{title}</h1>
+      <h1 className={classes.title} title={title}>{title}</h1>
       {children && <div className={classes.side}>{children}</div>}
     </div>
   );

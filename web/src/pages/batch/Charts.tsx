@@ -23,7 +23,9 @@ interface Props {
 export function Charts({ batch, summary, eta }: Props) {
   const samples = paces.of(batch.id);
   const final = isFinal(batch);
-  const points = useMemo(() => (summary ? ofSummary(summary, final ? null : Date.now() / 1_000) : ofSamples(samples)), [summary, samples, final]);
+  // Not the time of drawing: between two answers of the server nothing new is known.
+  const asked = useMemo(() => Date.now() / 1_000, [summary]);
+  const points = useMemo(() => (summary ? ofSummary(summary, final ? null : asked) : ofSamples(samples)), [summary, asked, samples, final]);
   const total = batch.request_counts.total;
   const progress = useMemo(() => progressOf(points, total, eta), [points, total, eta?.low, eta?.high]);
   const pace = useMemo(() => paceOf(points), [points]);

@@ -3,12 +3,13 @@ import { isUnsupported } from "../../api/client.ts";
 import type { Batch } from "../../api/types.ts";
 import { useApi } from "../../app/useApi.ts";
 import { useLink } from "../../app/useRoute.ts";
-import { answerOf } from "../../lib/answer.ts";
+import { answerOf, beginning } from "../../lib/answer.ts";
 import { isFinal } from "../../lib/counts.ts";
 import { Panel } from "../../parts/Panel.tsx";
 import classes from "./FirstAnswers.module.css";
 
 const SHOWN = 10;
+const SHOWN_CHARS = 400;
 const POLL_MS = 2_000;
 
 /** What everybody looks at first: are the answers what was wanted? As soon as there are some; failures are told in
@@ -44,7 +45,7 @@ export function FirstAnswers({ batch }: { batch: Batch }) {
               <a href={link(["batches", batch.id, "lines"], { line: String(line.line) })} className="mono cut">
                 {line.custom_id}
               </a>
-              <span className="cut">{answerOf(line.result) ?? "–"}</span>
+              <span className="cut">{beginning(answerOf(line.result) ?? "–", SHOWN_CHARS)}</span>
             </li>
           );
         })}

@@ -14,10 +14,16 @@ const TOKENS_SPAN_S = 20;
 
 /** The server's reckoning where it has one, else this page's own. */
 export function etaFor(batch: Batch, summary: Summary | null | undefined): Eta | null {
-  if (batch.status !== "in_progress" || isPaused(batch)) return null;
+  if (batch.status !== "in_progress" || isPaused(batch) || isHeld(batch)) return null;
   if (summary?.eta) return { low: summary.eta.low_s, high: summary.eta.high_s };
   const { total, completed, failed } = batch.request_counts;
   return etaOf(paces.of(batch.id), total - completed - failed, batch.in_progress_at);
+}
+
+/** All that is left waits in lanes that are paused: until when it does says more than any pace. */
+function isHeld({ batchrouter }: Batch): boolean {
+  const left = (batchrouter?.lanes ?? []).filter((lane) => lane.waiting + lane.retrying + lane.in_flight + lane.in_job > 0);
+  return left.length > 0 && left.every((lane) => lane.state === "paused" && lane.in_flight + lane.in_job === 0);
 }
 
 export function Progress({ batch, summary }: { batch: Batch; summary: Summary | null | undefined }) {

@@ -1,11 +1,14 @@
 import type { Line } from "../../api/types.ts";
-import { answerOf, failureOf, turnsOf } from "../../lib/answer.ts";
+import { answerOf, beginning, failureOf, turnsOf } from "../../lib/answer.ts";
 import { count, milliseconds } from "../../lib/format.ts";
 import { type Fact, Facts } from "../../parts/Facts.tsx";
 import { Notice } from "../../parts/Notice.tsx";
 import { OutcomeBadge } from "../../parts/OutcomeBadge.tsx";
 import classes from "./LineView.module.css";
 import { Side } from "./Side.tsx";
+
+/** The whole of it stands in the answer's JSON. */
+const NOTICE_CHARS = 2_000;
 
 /** What was asked and what came back, side by side. */
 export function LineView({ line }: { line: Line }) {
@@ -17,7 +20,7 @@ export function LineView({ line }: { line: Line }) {
       <Facts large facts={factsOf(line)} />
       {failure !== null && (
         <Notice tone="error">
-          <b>{[line.status_code, line.error_code].filter(Boolean).join(" ")}</b> {failure}
+          <b>{[line.status_code, line.error_code].filter(Boolean).join(" ")}</b> {beginning(failure, NOTICE_CHARS)}
         </Notice>
       )}
       {line.invalid_output && <Notice tone="warning">The answer breaks the JSON schema that the request asked for.</Notice>}
@@ -29,12 +32,12 @@ export function LineView({ line }: { line: Line }) {
           {turns.map(({ role, text }, index) => (
             <div key={index} className={classes.turn}>
               <div className={classes.role}>{role}</div>
-              {text}
+              {beginning(text)}
             </div>
           ))}
         </Side>
         <Side title="Answer" text={answer ?? ""} json={line.result}>
-          {answer}
+          {beginning(answer ?? "")}
         </Side>
       </div>
     </div>

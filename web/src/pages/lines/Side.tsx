@@ -1,5 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
+import { beginning, READ_CHARS } from "../../lib/answer.ts";
+import { count } from "../../lib/format.ts";
 import { CopyButton } from "../../parts/CopyButton.tsx";
 import classes from "./Side.module.css";
 
@@ -11,11 +13,12 @@ interface Props {
   children: ReactNode;
 }
 
-/** The request or the answer: as text where it has one, and as it stands in the file. */
+/** The request or the answer: as text where it has one, and as it stands in the file. Of a very long one the beginning. */
 export function Side({ title, text, json, children }: Props) {
   const [as, setAs] = useState("text");
-  const raw = json == null ? "" : JSON.stringify(json, null, 2);
+  const raw = useMemo(() => (json == null ? "" : JSON.stringify(json, null, 2)), [json]);
   const shown = text === "" || as === "json" ? "json" : "text";
+  const size = shown === "json" ? raw.length : text.length;
   return (
     <section className={classes.side} aria-label={title}>
       <div className={classes.head}>
@@ -36,12 +39,17 @@ export function Side({ title, text, json, children }: Props) {
       </div>
       {shown === "json" ? (
         <pre className={`mono ${classes.body}`} tabIndex={0}>
-          {raw || "–"}
+          {beginning(raw) || "–"}
         </pre>
       ) : (
         <div className={classes.body} tabIndex={0}>
           {children}
         </div>
+      )}
+      {size > READ_CHARS && (
+        <p className={classes.cut}>
+          Only the beginning of {count(size)} characters is shown. <i>Copy</i> takes all of them.
+        </p>
       )}
     </section>
   );
