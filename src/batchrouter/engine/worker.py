@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from batchrouter.domain.routing import Router
@@ -18,11 +18,11 @@ from batchrouter.engine.closing import Closer
 from batchrouter.engine.copying import Copier
 from batchrouter.engine.dispatch import Dispatcher
 from batchrouter.engine.duties import Duties, DutyHints
-from batchrouter.engine.fault import told
 from batchrouter.engine.fold import TOGETHER, Folder
 from batchrouter.engine.jobs.loop import NativeJobs
 from batchrouter.engine.jobs.tools import JobTools
 from batchrouter.engine.leases import Lease
+from batchrouter.engine.loop import FAULT_WAIT_S, loop_of
 from batchrouter.engine.reuse import Reuse
 from batchrouter.engine.settings import EngineSettings
 from batchrouter.engine.setup import Upstreams
@@ -44,7 +44,6 @@ from batchrouter.ports.wake import Wake
 
 log = logging.getLogger(__name__)
 
-FAULT_WAIT_S = 1.0
 TICK_S = 1.0
 
 
@@ -205,14 +204,14 @@ class Worker:
     def _begin_loops(self) -> list[asyncio.Task[None]]:
         return [
             asyncio.create_task(self._listen(), name="listen"),
-            self._loop_of("look", self._look_now, self._settings.poll_s, self.look),
-            self._loop_of("duties", self._duty_now, None, self._all_duties),
-            self._loop_of("claims", self._claim_now, None, self.claims_once),
-            self._loop_of("jobs", self._job_now, None, self._all_jobs),
-            self._loop_of("folds", self._fold_now, None, self._all_folds),
-            self._loop_of("sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
-            self._loop_of("ticks", asyncio.Event(), TICK_S, self._alive),
-            self._loop_of("notes", asyncio.Event(), TICK_S, self._note),
+            loop_of(self._clock, "look", self._look_now, self._settings.poll_s, self.look),
+            loop_of(self._clock, "duties", self._duty_now, None, self._all_duties),
+            loop_of(self._clock, "claims", self._claim_now, None, self.claims_once),
+            loop_of(self._clock, "jobs", self._job_now, None, self._all_jobs),
+            loop_of(self._clock, "folds", self._fold_now, None, self._all_folds),
+            loop_of(self._clock, "sweeps", asyncio.Event(), self._settings.sweep_every_s, self._sweep),
+            loop_of(self._clock, "ticks", asyncio.Event(), TICK_S, self._alive),
+            loop_of(self._clock, "notes", asyncio.Event(), TICK_S, self._note),
         ]
 
     async def stop(self, grace_s: float) -> None:
@@ -326,32 +325,6 @@ class Worker:
         while True:
             if await self._wake.wait(60.0):
                 self._look_now.set()
-
-    def _loop_of(
-        self, name: str, now: asyncio.Event, every_s: float | None, run: Callable[[], Awaitable[int]]
-    ) -> asyncio.Task[None]:
-        return asyncio.create_task(self._repeat(name, now, every_s, run), name=name)
-
-    async def _repeat(
-        self, name: str, now: asyncio.Event, every_s: float | None, run: Callable[[], Awaitable[int]]
-    ) -> None:
-        """Run, then wait for a hint, or for `every_s` where there is one. A fault is told and never ends the loop; what
-        could not be done is seen again by the next look."""
-        if every_s is None:
-            await now.wait()
-        while True:
-            now.clear()
-            try:
-                await run()
-            except Exception as error:
-                log.error("%s: %s", name, told(error))
-                await self._clock.sleep(FAULT_WAIT_S)
-            timer = None if every_s is None else self._clock.call_at(self._clock.mono_s() + every_s, now.set)
-            try:
-                await now.wait()
-            finally:
-                if timer is not None:
-                    timer.cancel()
 
     def _on_planned(self) -> None:
         self._wake.hint()  # there is work for the others too
