@@ -1,5 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { ApiError } from "../../api/client.ts";
 import type { Batch } from "../../api/types.ts";
 import { useApi } from "../../app/useApi.ts";
 import { isFinal } from "../../lib/counts.ts";
@@ -49,5 +50,12 @@ export function useLines(batch: Batch, query: LineQuery) {
     }, POLL_MS);
     return () => clearInterval(timer);
   }, [live, more]);
+  // What time may mend is asked again, as everywhere.
+  const passing = error instanceof ApiError && (error.status === 0 || error.status >= 500);
+  useEffect(() => {
+    if (!passing) return;
+    const timer = setTimeout(() => void more(), POLL_MS);
+    return () => clearTimeout(timer);
+  }, [error, passing, more]);
   return { ...data, error, fetchMore: more, refresh };
 }
