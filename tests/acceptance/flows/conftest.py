@@ -15,6 +15,7 @@ from tests.serving import ServerProcess, running_server
 SEPARATORS = "tell me about line separators"
 POISON = "this is poison"
 SLOW = "take your time"
+UNHURRIED = "no hurry"
 WINDOW, WINDOW_S = "3s", 3
 """Beside the usual 24h."""
 
@@ -23,6 +24,7 @@ SCRIPT = Script(
         Rule(match=Match(contains=SEPARATORS), then=Then(shape="u2028")),
         Rule(match=Match(contains=POISON), then=Then(status=500)),
         Rule(match=Match(contains=SLOW), then=Then(delay_s=120)),
+        Rule(match=Match(contains=UNHURRIED), then=Then(delay_s=0.3)),
     )
 )
 

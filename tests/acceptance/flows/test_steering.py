@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from batchrouter.simulator.process import SimulatorProcess
-from tests.acceptance.flows.conftest import POISON
+from tests.acceptance.flows.conftest import POISON, UNHURRIED
 from tests.lines import (
     CHAT,
     Asked,
@@ -120,7 +120,7 @@ def test_identical_lines_are_asked_once(simulator: SimulatorProcess, client: ope
 def test_a_pause_in_the_middle_sends_nothing_more_until_it_is_over(
     simulator: SimulatorProcess, client: openai.OpenAI, post: Any
 ) -> None:
-    asked = chats(6_000, "pause")
+    asked = chats(1_500, UNHURRIED)
     sent = Sent(simulator)
     made = upload(client, jsonl(asked))
     until(client, made.id, lambda batch: counts(batch)[1] > 200)
@@ -134,11 +134,12 @@ def test_a_pause_in_the_middle_sends_nothing_more_until_it_is_over(
         assert time.monotonic() < settled_s, "what was sent must count"
         time.sleep(0.05)
     print(f"{total - at_reply} of {len(asked)} lines were sent after the reply to the pause")
+    assert total < len(asked), "it was over before the pause"
     (lane,) = extension(client.batches.retrieve(made.id))["lanes"]
     assert (lane["state"], lane["reason"]) == ("paused", "paused_by_user")
     resumed = post(f"/batches/{made.id}/resume")
     assert extension(resumed)["paused_at"] is None
     batch = finished(client, made.id)
-    assert counts(batch) == (6_000, 6_000, 0)
+    assert counts(batch) == (1_500, 1_500, 0)
     assert max(sent.keys.values()) == 1
     check_output(asked, output_of(client, batch))
