@@ -170,6 +170,8 @@ class Claim:
     """How many calls its tenant may have in flight, over all lanes and workers."""
     retry: Mapping[str, object] | None = None
     """As in `NewBatch`: `set` changes the bodies that are sent."""
+    after_another: bool = False
+    """Whether the batch retries another one, or resumes from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

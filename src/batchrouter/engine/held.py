@@ -36,6 +36,7 @@ class BatchRun:
     """
 
     __slots__ = (
+        "after_another",
         "changes",
         "deadline_ms",
         "deadline_s",
@@ -76,6 +77,7 @@ class BatchRun:
         self.dropped = False
         self.spend = spend
         self.changes = changes_of(claim.retry)
+        self.after_another = claim.after_another
         self.stuck = False
         self.paused = False
         self.shards: set[int] = set()

@@ -225,7 +225,8 @@ class LaneRunner:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
         share = self._shares.get(batch.id)
         if share is None:
-            share = self._shares[batch.id] = Share(batch, self._pause_after)
+            # What failed in another batch fails again as a rule, and is all that a retry sends.
+            share = self._shares[batch.id] = Share(batch, 0 if batch.after_another else self._pause_after)
         await self.loader.accept(claim, share)
         if share.held_back:
             self._held_back.hold(share)

@@ -193,7 +193,9 @@ def test_the_bytes_of_a_source_stay_until_they_are_copied(scene: Scene) -> None:
     assert swept() == set()
     scene.ledger.copied(worker, scene.duty(worker, "b1"))
     assert swept() == set(), "its followers are told only at the close"
-    scene.settle(worker, "b1", records_of(scene.claim_one(worker, "b1")))
+    claim = scene.claim_one(worker, "b1")
+    assert claim.after_another
+    scene.settle(worker, "b1", records_of(claim))
     scene.end(worker, "b1", BatchEvent.CANCEL)
     assert {"files/b0.in", "files/b0.in.index"} <= swept()
     assert scene.store.results.segments_from("b0", 0, 10) == []
@@ -207,7 +209,8 @@ def test_a_retry_is_told_to_whoever_sends(scene: Scene) -> None:
     duty = scene.duty(worker, "b1")
     assert (duty.retry_of, duty.retry, duty.dedupe, duty.resume_from) == ("b0", wish, True, None)
     assert scene.ledger.plan(worker, duty, a_plan("b1"), scene.now)
-    assert scene.claim_one(worker, "b1").retry == wish
+    claim = scene.claim_one(worker, "b1")
+    assert (claim.retry, claim.after_another) == (wish, True)
     assert (scene.batch("b1").retry_of, scene.batch("b1").dedupe) == ("b0", True)
 
 

@@ -70,6 +70,20 @@ async def test_one_answer_among_the_first_lets_a_batch_run_to_its_end() -> None:
     assert (house.batch(batch_id).completed, house.batch(batch_id).failed) == (1, 299)
 
 
+async def test_lines_of_a_retry_may_all_fail_again() -> None:
+    """They failed before, most others are kept: nothing would ever be answered that let the rest go."""
+    house = House(lambda body: refuse(400, "bad"), pause_after_failures=20)
+    await house.new_worker()
+    first = await house.create(chat(19))
+    await house.run(first)
+    second = await house.create(chat(300), resume_from=first)
+    await house.run(second, limit=60)
+    assert house.batch(second).failed == 300
+    third = await house.retry(second)
+    await house.run(third, limit=60)
+    assert house.batch(third).failed == 300
+
+
 async def test_failures_of_two_kinds_are_no_reason_to_wait() -> None:
     house = House(lambda body: refuse(400, "a" if int(question(body).split()[1]) % 2 else "b"), pause_after_failures=20)
     await house.new_worker()

@@ -161,6 +161,7 @@ class Shards(Part):
             priority=batch.priority,
             max_in_flight=self._state.max_in_flight(batch.tenant_id),
             retry=row.new.retry,
+            after_another=row.new.retry is not None or row.new.resume_from is not None,
         )
 
 

@@ -55,6 +55,7 @@ _CLAIM = (
         _weight.label("weight"), batches.c.expires_ms, batches.c.endpoint, batches.c.input_blob_key,
         batches.c.input_index_key, batches.c.max_cost_nano, batches.c.cost_nano, ranges.c.first_line,
         ranges.c.lines, ranges.c.done, batches.c.priority, tenants.c.max_in_flight, batches.c.retry,
+        batches.c.resume_from,
     )
     .select_from(shards)
     .join(batches, batches.c.seq == shards.c.batch_seq)
@@ -273,4 +274,5 @@ def _claim_of(row: Row, epoch: int, pending: int) -> Claim:
         priority=Priority(row.priority),
         max_in_flight=row.max_in_flight,
         retry=retry_of_text(row.retry),
+        after_another=row.retry is not None or row.resume_from is not None,
     )
