@@ -9,7 +9,11 @@ import { CopyButton } from "../../parts/CopyButton.tsx";
 import { Icon, type IconName } from "../../parts/Icon.tsx";
 import classes from "./Files.module.css";
 
-const ROLES: Record<string, string> = { batch: "input", batch_output: "answers" };
+/** The names of a batch's files differ at their ends, where a telephone cuts them. */
+function roleOf({ purpose, filename }: FileObject): string {
+  if (purpose === "batch_output") return filename.endsWith("_error.jsonl") ? "errors" : "answers";
+  return purpose === "batch" ? "input" : purpose;
+}
 
 export function FileRow({ file, now, onDelete }: { file: FileObject; now: number; onDelete: () => void }) {
   const api = useApi();
@@ -18,8 +22,8 @@ export function FileRow({ file, now, onDelete }: { file: FileObject; now: number
   return (
     <div role="row" className={classes.row}>
       <div role="cell" className={classes.name}>
-        <div className="cut" title={file.filename}>
-          {file.filename} <span className="dim">{ROLES[file.purpose] ?? file.purpose}</span>
+        <div className={classes.title} title={file.filename}>
+          <span className="cut">{file.filename}</span> <span className="dim">{roleOf(file)}</span>
         </div>
         <div className={`mono dim cut ${classes.id}`}>
           {file.id}
