@@ -16,6 +16,17 @@ VALUES_MAX = 10_000
 VALUE_CHARS = 512
 SET_BYTES = 64 * 1024
 FIXED = ("model", "stream")
+MEMBERS = (
+    "where",
+    "set",
+    "metadata",
+    "completion_window",
+    "output_expires_after",
+    "max_cost",
+    "priority",
+    "mode",
+    "dedupe",
+)
 _ENDED = tuple(outcome for outcome in OUTCOMES if outcome != UNFINISHED)
 _LISTS: dict[str, tuple[str, ...] | None] = {
     "outcome": _ENDED,
@@ -27,6 +38,9 @@ _LISTS: dict[str, tuple[str, ...] | None] = {
 
 def retry_of(body: asked.Body) -> dict[str, Any]:
     """`where` and `set`, checked, as they are stored (`domain.retry_wish`)."""
+    # A `where` with a typing mistake, passed over, would send all that failed.
+    for name in body:
+        asked.one_of(name, MEMBERS, "body")
     wish: dict[str, Any] = {}
     where, changes = _where(body), _changes(body)
     if where:
@@ -56,6 +70,11 @@ def _where(body: asked.Body) -> dict[str, Any]:
 def _list(values: object, path: str, supported: tuple[str, ...] | None) -> list[str]:
     if not isinstance(values, list):
         raise asked.wrong_type(path, "an array of strings", values)
+    if not values:
+        # A list that a program found nothing for: no condition at all would send other lines than were meant.
+        raise ApiError(
+            400, f"Invalid '{path}': name at least one value, or leave it out.", param=path, code="invalid_value"
+        )
     if len(values) > VALUES_MAX:
         raise ApiError(
             400, f"Invalid '{path}': more than {VALUES_MAX} values.", param=path, code="array_above_max_length"

@@ -210,7 +210,9 @@ def test_a_batch_of_which_all_succeeded_has_nothing_to_retry(desk: Desk) -> None
     ("body", "code", "param"),
     [
         ({"where": []}, "invalid_type", "where"),
+        ({"wher": {"outcome": ["failed"]}}, "invalid_value", "body"),
         ({"where": {"outcomes": ["failed"]}}, "invalid_value", "where"),
+        ({"where": {"custom_id": []}}, "invalid_value", "where.custom_id"),
         ({"where": {"outcome": "failed"}}, "invalid_type", "where.outcome"),
         ({"where": {"outcome": ["unfinished"]}}, "invalid_value", "where.outcome"),
         ({"where": {"finish_reason": ["tired"]}}, "invalid_value", "where.finish_reason"),
