@@ -120,6 +120,7 @@ test("a retry asks for what was filled in, and says what cannot be", () => {
     outcome: ["failed", "expired"],
     text: "abc",
   });
+  assert.deepEqual(whereOf(new URLSearchParams("outcome=failed&custom_id=row-1")), {});
 });
 
 test("addresses are read as they were written", () => {

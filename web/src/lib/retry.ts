@@ -23,8 +23,10 @@ export function retryBody(form: RetryForm): RetryBody {
   };
 }
 
-/** From the filters in the address of the page of lines. */
+/** From the filters in the address of the page of lines. Nothing where a retry cannot mean the same lines: it knows whole
+ * ids alone. */
 export function whereOf(query: URLSearchParams): RetryWhere {
+  if (query.get("custom_id")) return {};
   const list = (name: string) => (query.get(name) ?? "").split(",").filter(Boolean);
   const where: RetryWhere = {};
   for (const name of ["outcome", "finish_reason", "code"] as const) if (list(name).length > 0) where[name] = list(name);
