@@ -60,10 +60,11 @@ function seriesOf({ tone, look }: Series, colour: (name: string) => string, dim:
   const stroke = tone === "dim" ? dim : colour(`--${tone}`);
   return {
     stroke,
-    width: look === "dashes" ? 1 : 1.5,
+    width: look.startsWith("dashe") ? 1 : 1.5,
     spanGaps: true,
     points: { show: false },
-    ...(look === "dashes" && { dash: [4, 3] }),
+    ...(look.startsWith("dashe") && { dash: [4, 3] }),
+    ...(look === "dashed steps" && { paths: uPlot.paths.stepped!({ align: 1 }) }),
     ...(look === "area" && { fill: faint(stroke, 0.25) }),
     ...(look === "steps" && { paths: uPlot.paths.stepped!({ align: 1 }), fill: faint(stroke, 0.18) }),
   };

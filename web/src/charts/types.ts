@@ -2,7 +2,7 @@ export interface Series {
   name: string;
   /** One of the colours of lines: `--done` and its like. */
   tone: "done" | "failed" | "flight" | "retry" | "wait" | "dim";
-  look: "line" | "area" | "steps" | "dashes";
+  look: "line" | "area" | "steps" | "dashes" | "dashed steps";
   values: (number | null)[];
   /** What the legend tells, where what is drawn is stacked. */
   told?: (number | null)[];

@@ -40,7 +40,7 @@ function inFlightOf({ samples }: LaneHistory): ChartData {
     ticks: samples.map(({ at, throttled }) => ({ at, count: throttled })),
     series: [
       { name: "in flight", tone: "flight", look: "steps", values: samples.map(({ in_flight }) => in_flight) },
-      { name: "limit", tone: "dim", look: "dashes", values: samples.map(({ limit }) => limit) },
+      { name: "limit", tone: "dim", look: "dashed steps", values: samples.map(({ limit }) => limit) },
     ],
   };
 }
