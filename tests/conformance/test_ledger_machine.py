@@ -200,7 +200,7 @@ def test_the_machine_catches_a_broken_store(breaking: Callable[[pytest.MonkeyPat
             run_state_machine_as_test(
                 over(MemoryStore),
                 settings=settings(
-                    max_examples=200,
+                    max_examples=2_000,  # it stops at the first that finds the fault
                     stateful_step_count=50,
                     deadline=None,
                     database=None,
