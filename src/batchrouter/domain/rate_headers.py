@@ -52,7 +52,8 @@ NO_SIGNALS = Signals()
 
 # First letters of x-…, retry-…, anthropic-…; and then the prefixes themselves.
 _FIRST = frozenset(b"xra")
-_PREFIXES = (b"x-ratelimit-", b"retry-after", b"x-should-retry", b"anthropic-ratelimit-")
+PREFIXES = (b"x-ratelimit-", b"retry-after", b"x-should-retry", b"anthropic-ratelimit-")
+"""Of the headers that are read here."""
 _GO_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _GO_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNIX_FROM = 1e9
@@ -69,7 +70,7 @@ def read_signals(status: int, headers: list[tuple[bytes, bytes]], now_unix_s: fl
     found: list[tuple[bytes, bytes]] | None = None
     for pair in headers:
         name = pair[0]
-        if name and name[0] in _FIRST and name.startswith(_PREFIXES):
+        if name and name[0] in _FIRST and name.startswith(PREFIXES):
             if found is None:
                 found = []
             found.append(pair)

@@ -198,7 +198,8 @@ class MemberAtWork:
             self._budget.learn(len(body))
             status = line.status
             self._calls[status] = self._calls.get(status, 0) + 1
-            signals = read_signals(status, line.headers, now_s + self._lane.unix_offset_s)
+            headers = line.headers
+            signals = read_signals(status, headers, now_s + self._lane.unix_offset_s) if headers else NO_SIGNALS
             if line.more is None:
                 reply = self._decode(batch.endpoint, status, body)
             else:

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchrouter.domain import rate_headers
 from batchrouter.domain.origin import Origin
 from batchrouter.errors import TransportError
+
+HEARD = (*rate_headers.PREFIXES, b"x-request-id")
+"""How the names begin of those headers of a reply that anybody reads, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,8 @@ class Sink(Protocol):
     """
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The final head (200 to 999; 1xx are skipped). Names are lower-case; white space before a value is
-        gone, behind it is not. The list is yours."""
+        """The final head (200 to 999; 1xx are skipped), with at least the headers that begin with one of `HEARD`, in
+        their order. Names are lower-case; white space before a value is gone, behind it is not. The list is yours."""
 
     def on_chunk(self, data: bytes) -> None:
         """A non-empty piece of the body, in order, with any chunked framing removed. The bytes are yours."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchrouter.adapters.http import connection, reply_head
 from batchrouter.errors import ConnectionLost, ReplyBroken, ReplyTooLarge
 from batchrouter.ports.transport import LinkSettings
 from tests.unit.http.ear import Ear
@@ -43,13 +44,14 @@ async def asks_again(wires: Wires, wire: Wire) -> None:
 
 
 def test_one_read_brings_the_whole_reply() -> None:
-    """Head, body and end arrive within the read; names are lower-case; the connection is idle again."""
+    """Head, body and end arrive within the read; names that somebody reads are told, in lower case; the connection is
+    idle again."""
 
     async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
-        wire.read(reply("first", b"X-Request-ID: r-1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"))
+        wire.read(reply("first", b"X-Request-ID: r-1\r\nSet-Cookie: a\r\nRetry-AFTER: 1\r\nretry-after-ms: 2 \r\n"))
         assert ear.whole
         assert ear.body == answers("first")
-        assert ear.headers[1:] == [(b"x-request-id", b"r-1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")]
+        assert ear.headers == [(b"x-request-id", b"r-1"), (b"retry-after", b"1"), (b"retry-after-ms", b"2 ")]
         assert (wires.link.connections, wires.link.idle) == (1, 1)
 
     one(scene)
@@ -92,17 +94,36 @@ def test_interim_replies_are_skipped(status: int, apart: bool, header: bytes) ->
     """A 1xx before the reply, in its read or in one of its own, ends nothing and shows nothing of itself."""
 
     async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
-        interim = b"HTTP/1.1 %d Wait\r\n%s\r\n" % (status, header)
+        interim = b"HTTP/1.1 %d Wait\r\nX-Request-Id: none\r\n%s\r\n" % (status, header)
+        final = reply("first", b"X-Request-Id: r-1\r\n")
         if apart:
             wire.read(interim)
             wire.read(interim)
             assert ear.status == 0
-            wire.read(reply("first"))
+            wire.read(final)
         else:
-            wire.read(interim + interim + reply("first"))
+            wire.read(interim + interim + final)
         assert (ear.status, ear.body, ear.whole) == (200, answers("first"), True)
-        assert [name for name, _ in ear.headers] == [b"content-length"]
+        assert ear.headers == [(b"x-request-id", b"r-1")]
         assert wires.link.idle == 1
+
+    one(scene)
+
+
+def test_an_upstream_that_invents_names_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the spellings of names only so many are remembered; the others are read all the same."""
+    names = reply_head.Names()
+    monkeypatch.setattr(connection, "NAMES", names)
+    monkeypatch.setattr(reply_head, "_SPELLINGS_MAX", 8)
+
+    async def scene(wires: Wires, wire: Wire, ear: Ear) -> None:
+        long = b"X-%b: a\r\n" % (b"l" * 1000)
+        many = b"".join(b"X-%d: a\r\n" % n for n in range(20))
+        wire.read(reply("first", long + many + b"X-Request-Id: r-1\r\n"))
+        assert ear.whole
+        assert ear.headers == [(b"x-request-id", b"r-1")]
+        assert len(names) == 8
+        assert max(map(len, names)) < 20
 
     one(scene)
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from batchrouter.adapters.http.reply_head import NAMES, WATCHED, announced_s, is_interim, size
 from batchrouter.errors import ConnectionLost, ReplyBroken, ReplyTooLarge, TransportError
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ _KEEP_ALIVE_SHARE = 0.8
 """Share of an announced keep-alive time that is used, so that a request and the upstream's close do not cross."""
 
 _H = ord("H")  # the first letter of HEAD, and of no other method
-_HEADER_OVERHEAD = 4  # ": " and CRLF
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_WATCHED = _FRAMING | {b"content-encoding", b"keep-alive"}
 _KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
 
 
@@ -243,29 +241,34 @@ class Connection(asyncio.BufferedProtocol):
             raise _Stop
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        headers = self._headers
+        came = self._headers
         self._headers = []
         if status < 200:
-            if not _is_interim(status, headers):
+            if not is_interim(status, came):
                 raise self._refuse(ReplyBroken(f"the upstream answered with status {status}, which nobody asked for"))
             return
-        if self._read > self._read_max and _size(headers) > self._read_max:
+        if self._read > self._read_max and size(came) > self._read_max:
             raise self._refuse(self._head_too_long())
         # Chunk framing and trailers may weigh as much as the body, and no more.
         self._read_max = self._max_head_bytes + 2 * self._max_reply_bytes
         self._status = status
         self._body_size = 0
         self._bounded = False
-        for name, value in headers:
-            if name in _WATCHED:
-                if name == b"content-length" and len(value) < self._safe_digits:
-                    self._bounded = True
-                else:
-                    self._heed(name, value)
+        headers: list[tuple[bytes, bytes]] = []
+        for spelt, value in came:
+            name = NAMES[spelt]
+            if not name:
+                continue
+            if name == b"content-length" and len(value) < self._safe_digits:
+                self._bounded = True
+            elif name in WATCHED:
+                self._heed(name, value)
+            else:
+                headers.append((name, value))
         self._sink.on_head(status, headers)
         if self._bodiless:
             # The parser cannot be told that this reply has no body, so it cannot serve a further one.
@@ -306,7 +309,7 @@ class Connection(asyncio.BufferedProtocol):
                     ReplyBroken("the upstream compressed its reply although it was asked not to (accept-encoding)")
                 )
         else:
-            self.idle_max_s = min(self.idle_max_s, _announced_s(value) * _KEEP_ALIVE_SHARE)
+            self.idle_max_s = min(self.idle_max_s, announced_s(value) * _KEEP_ALIVE_SHARE)
 
     # How a call ends
 
@@ -369,26 +372,3 @@ class Connection(asyncio.BufferedProtocol):
 
     def _too_large(self) -> TransportError:
         return ReplyTooLarge(f"the reply is larger than {self._max_reply_bytes} bytes (max_reply_bytes)")
-
-
-def _size(headers: list[tuple[bytes, bytes]]) -> int:
-    return sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
-
-
-def _is_interim(status: int, headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a status below 200 stands before a reply. 101 changes the protocol, so nothing can follow it for us.
-
-    A 1xx has no body whatever it declares, but the parser knows that only of three of them.
-    """
-    if status in (100, 102, 103):
-        return True
-    return 100 < status != 101 and not any(name in _FRAMING for name, _ in headers)
-
-
-def _announced_s(value: bytes) -> float:
-    """The seconds of `Keep-Alive: timeout=5, max=100`; infinite when it names none."""
-    for part in value.split(b","):
-        name, _, seconds = part.strip().partition(b"=")
-        if name == b"timeout" and seconds.isdigit():
-            return float(seconds)
-    return float("inf")
