@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from batchrouter.domain.batch import BatchError
@@ -34,6 +35,10 @@ _MODES = {
     int(IndexFlag.MODE_BATCH | IndexFlag.MODE_REALTIME): Mode.AUTO,
 }
 _MODE_BITS = int(IndexFlag.MODE_BATCH | IndexFlag.MODE_REALTIME)
+_kind_of: Callable[[IndexRecord], tuple[int, ...]] = itemgetter(
+    *map(IndexRecord._fields.index, ("url", "provider", "model", "flags", "error"))
+)
+"""What lines that are decided alike have in common."""
 
 
 class Group(NamedTuple):
@@ -103,7 +108,7 @@ class Validation:
         places = {url: place for place, url in enumerate(names.urls)}
         self._url = None if endpoint is None else places.get(endpoint, 0)
         self._rules = EndpointRules("") if endpoint is None else _rules(endpoint)
-        self._decided: dict[tuple[int, int, int, int], int] = {}
+        self._decided: dict[tuple[int, ...], int] = {}
         self._places: dict[Group, int] = {}
         self._lanes: set[tuple[str, str]] = set()
         self._too_many_lanes = False
@@ -112,15 +117,16 @@ class Validation:
         self._line_errors: list[BatchError] = []
         self._line_error_count = 0
 
-    def feed(self, records: Iterable[IndexRecord]) -> list[int]:
+    def feed(self, records: Sequence[IndexRecord]) -> list[int]:
         """For each record the place of its group in `groups`, or `NO_GROUP` for a line with an error."""
-        places: list[int] = []
+        known = list(map(self._decided.get, map(_kind_of, records)))
+        places = [place for place in known if place is not None and place >= 0]
+        if len(places) == len(known):  # no line is of a kind that is new
+            return places
+        places = []
         add = places.append
-        decided = self._decided
         for record in records:
-            outcome = -record.error or decided.get((record.url, record.provider, record.model, record.flags))
-            if outcome is None:
-                outcome = self._decide(record)
+            outcome = self._decide(record)
             if outcome < 0:
                 self._note(record, LineFault(-outcome))
                 outcome = NO_GROUP
@@ -130,7 +136,7 @@ class Validation:
     def errors_of(self, records: Iterable[IndexRecord]) -> Iterator[BatchError]:
         """Every line error of these records, which were fed before: to print all of them, however many."""
         for record in records:
-            outcome = -record.error or self._decide(record)
+            outcome = self._decide(record)
             if outcome < 0:
                 yield self._render(record, LineFault(-outcome))
 
@@ -146,9 +152,9 @@ class Validation:
         return [*self._file_errors, *self._line_errors, *([more_errors(more)] if more else [])]
 
     def _decide(self, record: IndexRecord) -> int:
-        """The group's place, or minus the fault. Lines alike in url, provider, model and flags are decided once."""
-        kind = (record.url, record.provider, record.model, record.flags)
-        outcome = self._decided.get(kind)
+        """The group's place, or minus the fault. Lines of a kind are decided once."""
+        kind = _kind_of(record)
+        outcome = -record.error or self._decided.get(kind)
         if outcome is None:
             if self._url is None and record.url:
                 self._url = record.url

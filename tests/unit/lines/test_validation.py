@@ -21,6 +21,9 @@ def chat(custom_id: int | str, model: str = "m", **members: object) -> bytes:
     return line(custom_id=str(custom_id), body={"model": model, "messages": []}, **members)
 
 
+STREAMED = line(custom_id="4", body={"model": "m", "messages": [], "stream": True})
+
+
 def validation_of(index: bytes, endpoint: str | None = CHAT, **limits: int) -> Validation:
     view = open_index(index)
     return Validation(view.names, view.totals, endpoint, ROUTER, BatchLimits(**limits))
@@ -28,6 +31,17 @@ def validation_of(index: bytes, endpoint: str | None = CHAT, **limits: int) -> V
 
 def codes(validation: Validation) -> list[str]:
     return [error.code for error in validation.errors]
+
+
+def test_what_was_decided_before_hides_no_error() -> None:
+    """A line alike another in all but its own fault, or in a member that is decided by, is judged for itself in a
+    later slice."""
+    lines = [chat(1), chat(2), chat(1), chat(3, "m", method="GET"), STREAMED, chat(5, "local/q1")]
+    records = records_of(index := index_of([file_of(*lines)]))
+    validation = validation_of(index)
+    places = [validation.feed([record])[0] for record in records]
+    assert places == [0, 0, NO_GROUP, NO_GROUP, NO_GROUP, 1]
+    assert validation.error_count == 3
 
 
 def test_every_line_gets_its_group() -> None:
