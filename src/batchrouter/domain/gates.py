@@ -77,8 +77,8 @@ class Gates:
             at_s = max(at_s, self._measured.ready_at(now_s))
         return at_s if self._rate is None else max(at_s, self._rate.ready_at(now_s))
 
-    def on_sent(self, now_s: float, tokens_estimate: int, enough: int) -> bool:
-        """A call goes out. True: an outage is over, because more than `enough` may go out at once again."""
+    def on_sent(self, now_s: float, tokens_estimate: int) -> int:
+        """A call goes out. Returns how many may go out at once in an outage; 0 when there is none."""
         self.sent += 1
         if self._published is not None:
             self._published.last_s = now_s
@@ -87,9 +87,9 @@ class Gates:
         if self._rate is not None:
             self._rate.take(now_s, tokens_estimate)
         if self._outage is None:
-            return False
+            return 0
         self._outage.on_sent(now_s)
-        return self._outage.size > enough
+        return self._outage.size
 
     # --- what calls bring -------------------------------------------------------------------------------------------
 

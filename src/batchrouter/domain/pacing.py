@@ -166,9 +166,11 @@ class Limiter:
         self.in_flight = in_flight
         if in_flight > self._peak:
             self._peak = in_flight
-        if self.gates.on_sent(now_s, tokens_estimate, max(2, self._until_limit // 2)):
+        gates = self.gates
+        together = gates.on_sent(now_s, tokens_estimate)
+        if together and together > max(2, self._until_limit // 2):
             self._answers_again(whole=True)
-        return self.gates.sent
+        return gates.sent
 
     def on_end(
         self,

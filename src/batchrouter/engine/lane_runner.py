@@ -289,8 +289,8 @@ class LaneRunner:
             self._held_back.let_in(now_s, self.pool.room(now_s))
         only, may_go = self.pool.only, self._admission.may_go
         if only is not None:
-            room = only.room(now_s)
-            while room > 0 and ready and not (self._budget.over and self._full()):
+            room, budget = only.room(now_s), self._budget
+            while room > 0 and ready and not (budget.used > budget.total and self._full()):
                 line = ready.popleft()
                 if (line.more is None and line.held.batch.tenant.cap is None) or may_go(line):
                     room -= 1

@@ -11,7 +11,7 @@ import msgspec
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
-_MEMBERS = {CHAT: b'"response_format"', RESPONSES: b'"format"', MESSAGES: b'"output_'}
+MEMBERS = {CHAT: b'"response_format"', RESPONSES: b'"format"', MESSAGES: b'"output_'}
 """What a body that asks has in it. Sought from the end: the longer the word, the quicker, and bodies are long."""
 OBJECT = b'{"type":"object"}'
 """What a request without a schema asks for with `json_object`."""
@@ -53,7 +53,7 @@ _decode_messages = msgspec.json.Decoder(_Messages).decode
 def schema_asked(endpoint: str, body: bytes) -> bytes | None:
     """The schema as it stands in a line's body; None where it asks for none, or in a form that its upstream will
     refuse. Costs one search where there is nothing to find."""
-    member = _MEMBERS.get(endpoint)
+    member = MEMBERS.get(endpoint)
     if member is None or body.rfind(member) < 0:
         return None
     try:
