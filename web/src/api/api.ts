@@ -41,6 +41,9 @@ export interface LineFilters {
   text?: string;
 }
 
+/** A file of many gigabytes is read to its end. */
+const CHECK_MS = 600_000;
+
 export class Api {
   /** Null: the key's own. "*" (admins, lists of batches only): all. */
   readonly tenant: string | null;
@@ -118,11 +121,11 @@ export class Api {
   }
 
   estimate(id: string, signal?: AbortSignal) {
-    return json<Estimate>(`/v1/files/${id}/estimate`, { query: this.of(), signal });
+    return json<Estimate>(`/v1/files/${id}/estimate`, { query: this.of(), signal, patienceMs: CHECK_MS });
   }
 
   check(id: string, endpoint: string, signal?: AbortSignal) {
-    return json<FileCheck>(`/v1/files/${id}/check`, { query: this.of({ endpoint }), signal });
+    return json<FileCheck>(`/v1/files/${id}/check`, { query: this.of({ endpoint }), signal, patienceMs: CHECK_MS });
   }
 
   models(signal?: AbortSignal) {

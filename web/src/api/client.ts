@@ -37,6 +37,8 @@ export interface Ask {
   signal?: AbortSignal | undefined;
   /** Another than the one who is signed in: used to try a key out. */
   key?: string;
+  /** How long a reader waits. */
+  patienceMs?: number;
 }
 
 export function pathOf(path: string, query: Query = {}): string {
@@ -66,8 +68,19 @@ export async function ask(path: string, { method = "GET", query, json, headers, 
   throw await errorOf(reply);
 }
 
+/** Readers do not wait for ever: a connection may be gone though nobody said so, and the next one is another. */
+const PATIENCE_MS = 30_000;
+
 export async function json<T>(path: string, how: Ask = {}): Promise<T> {
-  return (await (await ask(path, how)).json()) as T;
+  const { method = "GET", signal, patienceMs = PATIENCE_MS } = how;
+  if (method !== "GET") return (await (await ask(path, how)).json()) as T;
+  const patience = AbortSignal.timeout(patienceMs);
+  try {
+    return (await (await ask(path, { ...how, signal: signal ? AbortSignal.any([signal, patience]) : patience })).json()) as T;
+  } catch (error) {
+    if (patience.aborted && !signal?.aborted) throw unreachable();
+    throw error;
+  }
 }
 
 /** Reads the usual envelope; whatever stands before the server may answer in another shape. */

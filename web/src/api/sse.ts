@@ -7,6 +7,8 @@ export interface Frame {
 }
 
 const FRAME_CHARS_MAX = 8 * 1024 * 1024;
+/** The server says something every 15 seconds: a connection that is silent for longer is gone, though nobody said so. */
+const SILENT_MS = 40_000;
 
 export async function* frames(reply: Response): AsyncGenerator<Frame> {
   if (reply.body === null) return;
@@ -14,7 +16,7 @@ export async function* frames(reply: Response): AsyncGenerator<Frame> {
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await heard(reader.read());
       if (done) return;
       rest = (rest + value).replaceAll("\r\n", "\n"); // together: a cut may fall between the two
       if (rest.length > FRAME_CHARS_MAX) throw new Error("A frame of the event stream is too long.");
@@ -27,6 +29,18 @@ export async function* frames(reply: Response): AsyncGenerator<Frame> {
     }
   } finally {
     await reader.cancel().catch(() => undefined);
+  }
+}
+
+async function heard<T>(read: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("The event stream is silent.")), SILENT_MS);
+  });
+  try {
+    return await Promise.race([read, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

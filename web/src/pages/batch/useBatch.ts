@@ -55,8 +55,8 @@ function watch(api: Api, id: string, setTold: (told: boolean) => void): () => vo
     try {
       const reply = await api.watch(id, mine.signal);
       if (!reply.headers.get("content-type")?.startsWith("text/event-stream")) return close();
-      setTold(true);
       for await (const frame of frames(reply)) {
+        setTold(true); // not before: a proxy may hold the frames back
         if (frame.event === "batch") tellBatch(api, JSON.parse(frame.data) as Batch);
         if (frame.event === "event") void queries.invalidateQueries({ queryKey: ["events", api.tenant, id] });
         if (frame.event === "end") {
