@@ -109,7 +109,8 @@ class Share:
 
     def __init__(self, batch: BatchRun, pause_after: int) -> None:
         self.batch = batch
-        self.first = FirstFailures(pause_after)
+        # What failed in another batch fails again as a rule, and is all that a retry sends.
+        self.first = FirstFailures(0 if batch.after_another else pause_after)
         self.aside: deque[tuple[Held, int]] = deque()
         self.short = False
         self.crowded = False

@@ -223,12 +223,13 @@ class LaneRunner:
 
     async def accept(self, claim: Claim, batch: BatchRun) -> None:
         """Take a claimed shard in. Raises a `BatchRouterError` when its input cannot be read."""
+        if batch.dropped:  # by a pause, while a shard before this one was read: a share of it would outlive it here
+            return
         share = self._shares.get(batch.id)
         if share is None:
-            # What failed in another batch fails again as a rule, and is all that a retry sends.
-            share = self._shares[batch.id] = Share(batch, 0 if batch.after_another else self._pause_after)
+            share = self._shares[batch.id] = Share(batch, self._pause_after)
         await self.loader.accept(claim, share)
-        if share.held_back:
+        if share.held_back and not batch.dropped:
             self._held_back.hold(share)
         self._leaving.soon()
 

@@ -281,3 +281,29 @@ async def test_lines_that_are_being_read_when_it_is_paused_are_not_sent(monkeypa
     worker.dispatcher.halts.hear_paused(())
     await house.run(batch_id)
     await house.check_whole(batch_id)
+
+
+async def test_a_pause_while_shards_are_read_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever moment of a claim: the batch is let go, and all of it can be claimed again."""
+    cut_ranges(monkeypatch, 2)
+    for moment in range(12):
+        house = Steered(echo)
+        worker = await house.new_worker()
+        await house.run(await house.create(chat(2)))  # the lane's prices come first
+        batch_id = await house.create(chat(12))
+        await house.do(worker.duties_once())
+        claiming = asyncio.create_task(worker.claims_once())
+        for _ in range(200):
+            if batch_id in worker.dispatcher._batches:
+                break
+            await asyncio.sleep(0)
+        else:
+            raise AssertionError("nothing was claimed")
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        worker.dispatcher.halts.hear_paused({batch_id})
+        await house.settle()
+        await claiming
+        worker.dispatcher.halts.hear_paused(())
+        await house.run(batch_id, limit=60)
+        await house.check_whole(batch_id)
