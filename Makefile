@@ -27,7 +27,7 @@ web: $(VENV)/.server ## Build the dashboard, with the machine's Node or one from
 	@$(BIN)/python hatch_build.py node || $(PIN) --only-binary :all: -r requirements/web.lock
 	@$(BIN)/python hatch_build.py
 
-demo: install ## Run a batch of a few hundred requests from upload to download, against a simulated model
+demo: $(VENV)/.server ## Run a batch of a few hundred requests from upload to download, against a simulated model
 	@$(BIN)/batchrouter demo
 
 serve: install ## Start a server and leave it running: make serve ARGS="--port 9000"

@@ -31,7 +31,7 @@ def follow(server: Server, batch_id: str, how: Follow) -> int:
     try:
         watched.watch()
     except KeyboardInterrupt:
-        say(f"{goes_on(watched.batches)}\n  The same command finds it again and goes on.")
+        say(f"Interrupted. {goes_on(watched.batches)}\n  The same command finds it again and goes on.")
         if how.json:
             emit({"ok": False, "exit_code": INTERRUPTED, "id": batch_id, "created": how.created})
         return INTERRUPTED

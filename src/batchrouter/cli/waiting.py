@@ -52,7 +52,7 @@ def wait_for_batches(options: WaitOptions) -> int:
     try:
         watched.watch(options.timeout_s)
     except KeyboardInterrupt:
-        say(goes_on(watched.batches))
+        say(f"Interrupted. {goes_on(watched.batches)}".rstrip())
     late = not all(batch.final for batch in watched.batches) and not watched.interrupted
     code = SOME_FAILED if late else exit_code_of(watched.batches)
     if watched.interrupted:
@@ -69,15 +69,17 @@ def wait_for_batches(options: WaitOptions) -> int:
 
 
 def goes_on(batches: Sequence[BatchTold]) -> str:
-    """What an interrupted command leaves behind, and what continues it."""
+    """What a command that stops watching leaves behind, and what continues it; empty where all is over."""
     left = [batch for batch in batches if not batch.final]
     if not left:
-        return "Interrupted."
+        return ""
     ids = " ".join(batch.id for batch in left)
-    they = "The batch goes" if len(left) == 1 else f"{len(left)} batches go"
+    they = "The batch goes on" if len(left) == 1 else f"{len(left)} batches go on"
+    if all(batch.state == "paused" for batch in left):
+        they = "The batch stays paused" if len(left) == 1 else f"{len(left)} batches stay paused"
     done, total = (sum(getattr(batch.request_counts, name) for batch in left) for name in ("done", "total"))
     return (
-        f"Interrupted. {they} on at the server, {done}/{total} lines are done and kept.\n"
+        f"{they} at the server, {done}/{total} lines are done and kept.\n"
         f"  `batchrouter wait {ids}` watches again, `batchrouter cancel {ids}` ends "
         + ("it." if len(left) == 1 else "them.")
     )

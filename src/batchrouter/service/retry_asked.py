@@ -64,17 +64,16 @@ def _where(body: asked.Body) -> dict[str, Any]:
     text = told.get("text")
     if text is not None:
         where["text"] = _text(text, "where.text", TEXT_CHARS)
-    return {name: value for name, value in where.items() if value}
+        if not text:
+            raise _nothing_named("where.text", "a text")
+    return where
 
 
 def _list(values: object, path: str, supported: tuple[str, ...] | None) -> list[str]:
     if not isinstance(values, list):
         raise asked.wrong_type(path, "an array of strings", values)
     if not values:
-        # A list that a program found nothing for: no condition at all would send other lines than were meant.
-        raise ApiError(
-            400, f"Invalid '{path}': name at least one value, or leave it out.", param=path, code="invalid_value"
-        )
+        raise _nothing_named(path, "at least one value")
     if len(values) > VALUES_MAX:
         raise ApiError(
             400, f"Invalid '{path}': more than {VALUES_MAX} values.", param=path, code="array_above_max_length"
@@ -82,6 +81,11 @@ def _list(values: object, path: str, supported: tuple[str, ...] | None) -> list[
     texts = [str(value) if path == "where.code" and type(value) is int else value for value in values]
     texts = [_text(value, path, VALUE_CHARS) for value in texts]
     return texts if supported is None else [asked.one_of(text, supported, path) for text in texts]
+
+
+def _nothing_named(path: str, what: str) -> ApiError:
+    """What a program found nothing for: no condition at all would send other lines than were meant."""
+    return ApiError(400, f"Invalid '{path}': name {what}, or leave it out.", param=path, code="invalid_value")
 
 
 def _text(value: object, path: str, most: int) -> str:

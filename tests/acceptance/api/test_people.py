@@ -105,6 +105,7 @@ def test_lists_are_filtered(rig: Rig) -> None:
         ({"status": "running"}, "status", "invalid_value"),
         ({"created_after": "yesterday"}, "created_after", "invalid_type"),
         ({"created_before": "-1"}, "created_before", "integer_below_min_value"),
+        ({"created_before": "9" * 30}, "created_before", "integer_above_max_value"),
         ({"search": "x" * 513}, "search", None),
     ],
 )

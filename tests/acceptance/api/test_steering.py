@@ -213,6 +213,7 @@ def test_a_batch_of_which_all_succeeded_has_nothing_to_retry(desk: Desk) -> None
         ({"wher": {"outcome": ["failed"]}}, "invalid_value", "body"),
         ({"where": {"outcomes": ["failed"]}}, "invalid_value", "where"),
         ({"where": {"custom_id": []}}, "invalid_value", "where.custom_id"),
+        ({"where": {"text": ""}}, "invalid_value", "where.text"),
         ({"where": {"outcome": "failed"}}, "invalid_type", "where.outcome"),
         ({"where": {"outcome": ["unfinished"]}}, "invalid_value", "where.outcome"),
         ({"where": {"finish_reason": ["tired"]}}, "invalid_value", "where.finish_reason"),

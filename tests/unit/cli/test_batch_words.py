@@ -19,6 +19,7 @@ from batchrouter.cli.submission import mark_of
 from batchrouter.cli.tailing import how_many, line_of
 from batchrouter.cli.told import BatchTold, Counts, Extension, LineTold, Usage
 from batchrouter.cli.uploading import pieces
+from batchrouter.cli.waiting import goes_on
 from batchrouter.errors import ConfigError, InputError
 
 COLUMNS = (
@@ -192,3 +193,13 @@ def test_the_time_that_is_left_is_a_range() -> None:
     rest = {"tokens_in": 0, "tokens_out": 0, "elapsed_s": 1.0, "rate": 10.0, "tokens_rate": None}
     assert Figures(**base, **rest, rates=(10.0, 5.0, 0.0)).eta_range_s == (5.0, 10.0)  # type: ignore[arg-type]
     assert Figures(**base, **rest).eta_range_s is None  # type: ignore[arg-type]
+
+
+def test_what_is_left_behind_is_told_as_it_is() -> None:
+    """A paused batch does not go on by itself; what is over is not spoken of."""
+    running, paused = BatchTold("b1", "in_progress"), BatchTold("b2", "in_progress", batchrouter=Extension(paused_at=3))
+    over = BatchTold("b3", "completed")
+    assert goes_on([running, over]).startswith("The batch goes on at the server")
+    assert goes_on([paused]).startswith("The batch stays paused at the server")
+    assert goes_on([running, paused]).startswith("2 batches go on at the server")
+    assert goes_on([over]) == ""
