@@ -51,8 +51,9 @@ def server(simulator: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(need: Callable[[str, str], str]) -> Iterator[Browser]:
+    """Not for the session: as long as Playwright lives its event loop runs, and no other can in this process."""
     chromium = need("chromium", "chromium")
     with sync_playwright() as playwright:
         options = ["--disable-dev-shm-usage"]
