@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -35,6 +36,19 @@ class Ended:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    """Whatever a command that runs in this process makes of its log, the tests after it hear what they listen for."""
+    root, ours = logging.getLogger(), logging.getLogger("batchrouter")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
 
 
 class Shell:
@@ -85,6 +99,7 @@ class Shell:
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            logging_as_it_was(),
         ):
             try:
                 main()
